@@ -1,0 +1,23 @@
+import { AppError } from '../runtime/app_error.ts';
+import { StatusCode, statusCodeName } from '../runtime/status_code.ts';
+
+/** How an RPC ended. */
+export interface GrpcStatus {
+  readonly code: StatusCode;
+  readonly message: string;
+  /** A serialized google.rpc.Status, as in `grpc-status-details-bin`; absent when there are no details. */
+  readonly details?: Uint8Array;
+}
+
+export const OK: GrpcStatus = { code: StatusCode.OK, message: '' };
+
+/** `rpc error: code = Unavailable desc = …`, the text that Go programs show for a status (docs/protocol/http_over_grpc.md). */
+export function statusText(status: GrpcStatus): string {
+  return `rpc error: code = ${statusCodeName(status.code)} desc = ${status.message}`;
+}
+
+/** What a caller may see of something thrown: an AppError as it is, anything else as Internal without its text. */
+export function statusOf(error: unknown): GrpcStatus {
+  if (error instanceof AppError) return { code: error.code, message: error.message };
+  return { code: StatusCode.Internal, message: 'internal error' };
+}
