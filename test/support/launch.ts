@@ -1,0 +1,45 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { arch } from 'node:process';
+import { fileURLToPath } from 'node:url';
+
+/** The repository's folder, with a slash at its end. */
+export const root = fileURLToPath(new URL('../../', import.meta.url));
+
+/** What is tested: the executable, or the same source on one of the two runtimes. */
+export type Flavour = 'executable' | 'node' | 'deno';
+
+/** How to start the server under test: KAS_UNDER_TEST = executable (the default where it was built), node or deno. */
+export function launchCommand(): { flavour: Flavour; command: string; args: readonly string[] } {
+  const flavour = flavourUnderTest();
+  switch (flavour) {
+    case 'executable':
+      return { flavour, command: `${root}dist/gitlab-kas`, args: [] };
+    case 'node':
+      return { flavour, command: pinnedNode(), args: [`${root}src/main.ts`] };
+    case 'deno':
+      return { flavour, command: `${root}node_modules/.bin/deno`, args: ['run', '-A', `${root}src/main.ts`] };
+  }
+}
+
+export function flavourUnderTest(): Flavour {
+  const wanted = process.env.KAS_UNDER_TEST ?? '';
+  if (wanted === 'executable' || wanted === 'node' || wanted === 'deno') return wanted;
+  if (wanted !== '') throw new Error(`KAS_UNDER_TEST=${wanted}: executable, node or deno`);
+  return existsSync(`${root}dist/gitlab-kas`) ? 'executable' : 'node';
+}
+
+/** The runtime that npm ci brings, whatever runs the tests. */
+export function pinnedNode(): string {
+  const pinned = `${root}node_modules/node-linux-${arch}/bin/node`;
+  return existsSync(pinned) ? pinned : process.execPath;
+}
+
+/** Path of a program, or undefined where the machine has none. */
+export function which(program: string): string | undefined {
+  try {
+    return execFileSync('/bin/sh', ['-c', `command -v ${program}`], { encoding: 'utf8' }).trim();
+  } catch {
+    return undefined;
+  }
+}
