@@ -1,0 +1,14 @@
+import { errorCacheContract } from '../../../test/contract/store/error_cache.ts';
+import { tokenLimiterContract } from '../../../test/contract/store/token_limiter.ts';
+import { FakeClock } from '../../runtime/fake_clock.ts';
+import { createMemoryStore } from './memory_store.ts';
+
+tokenLimiterContract('memory', () => {
+  const clock = new FakeClock();
+  return { limiter: createMemoryStore({ clock }).tokenLimiter, advance: (ms) => clock.advance(ms) };
+});
+
+errorCacheContract('memory', () => {
+  const clock = new FakeClock();
+  return { cache: createMemoryStore({ clock }).errorCache, advance: (ms) => clock.advance(ms) };
+});

@@ -1,0 +1,8 @@
+import type { ErrorCache } from './error_cache.ts';
+import type { TokenLimiter } from './token_limiter.ts';
+
+/** What nodes share. Each user takes the one interface that it needs. */
+export interface Store {
+  readonly tokenLimiter: TokenLimiter;
+  readonly errorCache: ErrorCache;
+}
