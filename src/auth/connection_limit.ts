@@ -1,0 +1,83 @@
+import type { Log } from '../observability/log.ts';
+import { AppError, errorText } from '../runtime/app_error.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import type { TokenLimiter } from '../store/token_limiter.ts';
+import { tokenHash } from './token_hash.ts';
+
+interface Admission {
+  readonly token: string;
+  /** Undefined once the connection is let in. */
+  pending: Promise<void> | undefined;
+}
+
+/**
+ * How many connections an agent's token may open in a minute. Only a connection's first authenticated RPC counts: an agent
+ * opens a stream for each proxied request, and counting those would cap the requests (docs/protocol/authentication.md).
+ */
+export class ConnectionLimit {
+  readonly #limiter: TokenLimiter;
+  readonly #perMinute: number;
+  readonly #log: Log;
+  readonly #onExceeded: () => void;
+  readonly #admissions = new WeakMap<object, Admission>();
+
+  constructor(deps: {
+    readonly limiter: TokenLimiter;
+    readonly connectionsPerTokenPerMinute: number;
+    readonly log: Log;
+    /** For the metric `agent_server_rate_exceeded_total`. */
+    readonly onExceeded: () => void;
+  }) {
+    this.#limiter = deps.limiter;
+    this.#perMinute = deps.connectionsPerTokenPerMinute;
+    this.#log = deps.log;
+    this.#onExceeded = deps.onExceeded;
+  }
+
+  /**
+   * Undefined if the connection has been let in with this token before, so that an RPC of a known connection waits for
+   * nothing; else a promise that rejects with AppError ResourceExhausted if the token has had its connections.
+   *
+   * @param connection the object that stands for the connection, e.g. its HTTP/2 session
+   */
+  admit(connection: object, token: string): Promise<void> | undefined {
+    const known = this.#admissions.get(connection);
+    // A connection that changes its token counts again: whoever alternates between two only uses them up faster.
+    if (known?.token === token) return known.pending;
+    const admission: Admission = { token, pending: undefined };
+    admission.pending = this.#count(token).then(
+      () => {
+        admission.pending = undefined;
+      },
+      (refused: unknown) => {
+        if (this.#admissions.get(connection) === admission) this.#admissions.delete(connection);
+        throw refused;
+      },
+    );
+    this.#admissions.set(connection, admission);
+    return admission.pending;
+  }
+
+  async #count(token: string): Promise<void> {
+    let taken: boolean;
+    try {
+      taken = await this.#limiter.tryTake(tokenHash(token), this.#perMinute);
+    } catch (error) {
+      this.#log.error('redistool.TokenLimiter: error retrieving minute bucket count', { error: errorText(error) });
+      throw exhausted();
+    }
+    if (taken) return;
+    this.#onExceeded();
+    if (this.#log.debugEnabled) {
+      this.#log.debug('redistool.TokenLimiter: rate limit exceeded', { token_limit: this.#perMinute });
+    }
+    throw exhausted();
+  }
+}
+
+function exhausted(): AppError {
+  return new AppError(
+    StatusCode.ResourceExhausted,
+    'new connection rate limit exhausted for this agent, try again later',
+  );
+}

@@ -1,0 +1,90 @@
+import type { GetAgentInfoResponse } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
+import type { GitLabClient } from '../gitlab/client.ts';
+import { GitLabError } from '../gitlab/gitlab_error.ts';
+import type { Log } from '../observability/log.ts';
+import { AppError, errorText } from '../runtime/app_error.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import type { ErrorCache } from '../store/error_cache.ts';
+import { abortError } from './abort_error.ts';
+import type { AgentAuthenticator, AgentInfo } from './agent_authenticator.ts';
+import { LookupCache } from './lookup_cache.ts';
+import { tokenHash } from './token_hash.ts';
+
+/** Asks GitLab who an agent is (docs/protocol/authentication.md). */
+export class GitLabAgentAuthenticator implements AgentAuthenticator {
+  readonly #gitlab: Pick<GitLabClient, 'agentInfo'>;
+  readonly #log: Log;
+  readonly #cache: LookupCache<AgentInfo>;
+
+  constructor(deps: {
+    readonly gitlab: Pick<GitLabClient, 'agentInfo'>;
+    readonly infoCacheTtlMs: number;
+    readonly infoCacheErrorTtlMs: number;
+    readonly clock: Clock;
+    readonly errors: ErrorCache;
+    readonly log: Log;
+  }) {
+    this.#gitlab = deps.gitlab;
+    this.#log = deps.log;
+    this.#cache = new LookupCache(
+      { errorKind: 'agent_info_errs', ttlMs: deps.infoCacheTtlMs, errorTtlMs: deps.infoCacheErrorTtlMs },
+      deps,
+    );
+  }
+
+  peek(token: string): AgentInfo | undefined {
+    return this.#cache.peek(token);
+  }
+
+  async authenticate(token: string, signal: AbortSignal): Promise<AgentInfo> {
+    try {
+      return await this.#cache.get(
+        { key: token, hash: () => tokenHash(token), ask: (asking) => this.#ask(token, asking) },
+        signal,
+      );
+    } catch (error) {
+      if (signal.aborted) throw abortError(signal);
+      throw refusal(error) ?? new AppError(StatusCode.Unavailable, 'unavailable', { cause: error });
+    }
+  }
+
+  /** Logs here and not where the error arrives: many agents may wait for one answer. */
+  async #ask(token: string, signal: AbortSignal): Promise<AgentInfo> {
+    try {
+      return agentInfoOf(await this.#gitlab.agentInfo(token, { signal }));
+    } catch (error) {
+      if (!signal.aborted && refusal(error) === undefined) {
+        const hint = error instanceof AppError ? error.hint : undefined;
+        this.#log.error('GetAgentInfo()', { error: errorText(error), ...(hint !== undefined && { hint }) });
+      }
+      throw error;
+    }
+  }
+}
+
+function agentInfoOf(answer: GetAgentInfoResponse): AgentInfo {
+  const { gitalyInfo, gitalyRepository } = answer;
+  return {
+    id: answer.agentId,
+    projectId: answer.projectId,
+    name: answer.agentName,
+    projectPath: gitalyRepository?.glProjectPath ?? '',
+    repository: gitalyInfo &&
+      gitalyRepository && { gitaly: gitalyInfo, repository: gitalyRepository, defaultBranch: answer.defaultBranch },
+  };
+}
+
+function refusal(error: unknown): AppError | undefined {
+  if (!(error instanceof GitLabError)) return undefined;
+  switch (error.status) {
+    case 401:
+      return new AppError(StatusCode.Unauthenticated, 'unauthenticated', { cause: error });
+    case 403:
+      return new AppError(StatusCode.PermissionDenied, 'forbidden', { cause: error });
+    case 404:
+      return new AppError(StatusCode.NotFound, 'agent not found', { cause: error });
+    default:
+      return undefined;
+  }
+}

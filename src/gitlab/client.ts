@@ -1,0 +1,30 @@
+import type {
+  AllowedAgentsForJob,
+  AuthorizeProxyUserResponse,
+  GetAgentInfoResponse,
+} from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
+
+export interface CallOptions {
+  readonly signal: AbortSignal;
+  /** Sent as X-Request-Id, which GitLab may take as the correlation id of its own log lines. */
+  readonly correlationId?: string;
+}
+
+export interface ProxyUserQuestion {
+  readonly agentId: bigint;
+  readonly accessType: 'session_cookie' | 'personal_access_token';
+  readonly accessKey: string;
+  /** Empty for tokens. */
+  readonly csrfToken: string;
+}
+
+/**
+ * GitLab's internal REST API (docs/protocol/gitlab.md). Calls reject with GitLabError for a status they do not accept, with
+ * AppError Unavailable if GitLab cannot be reached or breaks off, Internal if its answer makes no sense, InvalidArgument if
+ * the question does not, and with the signal's reason when that fires.
+ */
+export interface GitLabClient {
+  agentInfo(agentToken: string, options: CallOptions): Promise<GetAgentInfoResponse>;
+  allowedAgents(jobToken: string, options: CallOptions): Promise<AllowedAgentsForJob>;
+  authorizeProxyUser(question: ProxyUserQuestion, options: CallOptions): Promise<AuthorizeProxyUserResponse>;
+}
