@@ -27,15 +27,16 @@ export interface Call {
 
 /** Where the answer to a call goes. Order: header?, message*, trailer?, end. `end` comes exactly once, nothing after it. */
 export interface CallSink {
-  header(metadata: Metadata): void;
+  /** Left out by who has no use for metadata, which then is not even decoded. */
+  header?(metadata: Metadata): void;
   /** One message's payload. Valid only during the call: it may be a view of a buffer that is used again. */
   message(payload: Buffer): void;
-  trailer(metadata: Metadata): void;
+  trailer?(metadata: Metadata): void;
   end(status: GrpcStatus): void;
 }
 
 /** Opens a call to an agent; how it gets there is the opener's business. */
 export interface AgentCaller {
   /** @param method full method with leading slash, e.g. `/gitlab.agent.kubernetes_api.rpc.KubernetesApi/MakeRequest` */
-  open(agentId: bigint, method: string, metadata: Metadata, sink: CallSink): Call;
+  open(agentId: bigint, method: string, sink: CallSink): Call;
 }

@@ -1,0 +1,132 @@
+import { gunzip } from '../runtime/gunzip.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import type { GrpcStatus } from './status.ts';
+
+/** What every gRPC server refuses unless told otherwise (docs/protocol/grpc.md, sizes). */
+export const MAX_MESSAGE_BYTES = 4 << 20;
+
+const PREFIX_BYTES = 5;
+
+/**
+ * Cuts a stream's bytes into gRPC messages and inflates them.
+ *
+ * A pause holds also in the middle of a chunk: what is left stays undecoded, because one read of 64 KiB may inflate to
+ * 64 MiB, which nobody who asked for a pause wants to hold.
+ */
+export class MessageReader {
+  readonly #onMessage: (payload: Buffer) => void;
+  readonly #onFailure: (status: GrpcStatus) => void;
+  /** Bytes that are no whole message yet; joined only when they are, so that a message costs one copy at the most. */
+  #parts: Buffer[] = [];
+  #partsBytes = 0;
+  /** How many bytes `#parts` must hold before looking at them is of use. */
+  #needed = PREFIX_BYTES;
+  #paused = false;
+  #reading = false;
+  #failed = false;
+
+  constructor(onMessage: (payload: Buffer) => void, onFailure: (status: GrpcStatus) => void) {
+    this.#onMessage = onMessage;
+    this.#onFailure = onFailure;
+  }
+
+  /** True when what was pushed ended in the middle of a message, or is held back by a pause. */
+  get hasRest(): boolean {
+    return this.#partsBytes > 0;
+  }
+
+  push(chunk: Buffer): void {
+    if (this.#failed) return;
+    if (this.#partsBytes === 0 && !this.#paused && !this.#reading) {
+      this.#read(chunk);
+      return;
+    }
+    this.#parts.push(chunk);
+    this.#partsBytes += chunk.length;
+    this.#readParts();
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  /** Goes on with what was held back, at once. */
+  resume(): void {
+    this.#paused = false;
+    this.#readParts();
+  }
+
+  /** Drops what is held back and everything that is still to come. */
+  stop(): void {
+    this.#failed = true;
+    this.#parts = [];
+    this.#partsBytes = 0;
+  }
+
+  #readParts(): void {
+    if (this.#paused || this.#reading || this.#partsBytes < this.#needed) return;
+    const bytes = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts, this.#partsBytes);
+    this.#parts = [];
+    this.#partsBytes = 0;
+    this.#read(bytes);
+  }
+
+  #read(bytes: Buffer): void {
+    let at = 0;
+    this.#needed = PREFIX_BYTES;
+    this.#reading = true;
+    while (!this.#paused && !this.#failed) {
+      if (bytes.length - at < PREFIX_BYTES) break;
+      const flag = bytes[at]!;
+      const length = bytes.readUInt32BE(at + 1);
+      if (length > MAX_MESSAGE_BYTES) {
+        this.#fail(
+          StatusCode.ResourceExhausted,
+          `grpc: received message larger than max (${length} vs. ${MAX_MESSAGE_BYTES})`,
+        );
+        break;
+      }
+      const end = at + PREFIX_BYTES + length;
+      if (end > bytes.length) {
+        this.#needed = PREFIX_BYTES + length;
+        break;
+      }
+      const payload = bytes.subarray(at + PREFIX_BYTES, end);
+      at = end;
+      if (flag === 0) this.#onMessage(payload);
+      else this.#inflate(flag, payload);
+    }
+    this.#reading = false;
+    if (at < bytes.length && !this.#failed) {
+      // A handler may have fed more while we were reading: what is left of these bytes comes before it.
+      this.#parts.unshift(at === 0 ? bytes : bytes.subarray(at));
+      this.#partsBytes += bytes.length - at;
+    }
+    if (this.#parts.length > 1) this.#readParts();
+  }
+
+  #inflate(flag: number, payload: Buffer): void {
+    if (flag !== 1) {
+      this.#fail(StatusCode.Internal, `grpc: received unexpected payload format ${flag}`);
+      return;
+    }
+    if (payload.length === 0) {
+      this.#onMessage(payload);
+      return;
+    }
+    const inflated = gunzip(payload, MAX_MESSAGE_BYTES);
+    if (inflated === 'too large') {
+      this.#fail(
+        StatusCode.ResourceExhausted,
+        `grpc: received message after decompression larger than max ${MAX_MESSAGE_BYTES}`,
+      );
+    } else if (inflated === 'corrupt') {
+      this.#fail(StatusCode.Internal, 'grpc: failed to decompress the received message: the gzip data is corrupt');
+    } else this.#onMessage(inflated);
+  }
+
+  #fail(code: StatusCode, message: string): void {
+    this.stop();
+    this.#onFailure({ code, message });
+  }
+}

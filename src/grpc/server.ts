@@ -1,0 +1,85 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Log } from '../observability/log.ts';
+import { AppError, errorText } from '../runtime/app_error.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import { type CallSession, ServerCall } from './server_call.ts';
+import { type GrpcStatus, statusOf } from './status.ts';
+
+/** One method of the data plane. */
+export interface Method {
+  /** Full method with leading slash. */
+  readonly path: string;
+  /** Starts serving; what it throws at once becomes the call's status. */
+  handle(call: ServerCall): void;
+}
+
+export interface GrpcServerOptions {
+  readonly methods: readonly Method[];
+  /** Asked for paths that no method has. */
+  readonly fallback?: (path: string) => Method | undefined;
+  /** Compress messages to clients that compress theirs. */
+  readonly compress: boolean;
+  readonly log: Log;
+}
+
+/** Handles the streams of an HTTP/2 server as gRPC: finds the method, refuses what is no gRPC, turns defects into statuses. */
+export function createGrpcServer(
+  options: GrpcServerOptions,
+): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, session: CallSession) => void {
+  const methods = new Map(options.methods.map((method) => [method.path, method]));
+  const services = new Set(options.methods.map((method) => serviceOf(method.path)));
+
+  return (stream, headers, session) => {
+    stream.on('error', () => {}); // whoever waits for the stream hears of its end by 'close'
+    const refusal = refuseAsHttp(headers);
+    if (refusal !== undefined) {
+      stream.respond({ ':status': refusal }, { endStream: true });
+      return;
+    }
+    const path = headers[':path'] ?? '';
+    const encoding = headers['grpc-encoding'];
+    const call = new ServerCall(stream, headers, session, path, options.compress && encoding === 'gzip');
+    const method = methods.get(path) ?? options.fallback?.(path);
+    if (method === undefined) {
+      call.end(unknownMethod(path, services));
+      return;
+    }
+    if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity') {
+      call.end({
+        code: StatusCode.Unimplemented,
+        message: `grpc: Decompressor is not installed for grpc-encoding "${encoding}"`,
+      });
+      return;
+    }
+    try {
+      method.handle(call);
+    } catch (error) {
+      endWithDefect(call, error, options.log);
+    }
+  };
+}
+
+/** Ends `call` with what was thrown; anything but an AppError is a defect and logged as one. */
+export function endWithDefect(call: ServerCall, error: unknown, log: Log): void {
+  if (!(error instanceof AppError)) log.error(`Unknown gRPC error in "${call.path}"`, { error: errorText(error) });
+  call.end(statusOf(error));
+}
+
+function refuseAsHttp(headers: IncomingHttpHeaders): number | undefined {
+  if (headers[':method'] !== 'POST') return 405;
+  return /^application\/grpc($|[+;])/.test(headers['content-type'] ?? '') ? undefined : 415;
+}
+
+function serviceOf(path: string): string {
+  return path.slice(1, path.lastIndexOf('/'));
+}
+
+function unknownMethod(path: string, services: ReadonlySet<string>): GrpcStatus {
+  const slash = path.lastIndexOf('/');
+  if (slash <= 0) return { code: StatusCode.Unimplemented, message: `malformed method name: "${path}"` };
+  const service = path.slice(1, slash);
+  const message = services.has(service)
+    ? `unknown method ${path.slice(slash + 1)} for service ${service}`
+    : `unknown service ${service}`;
+  return { code: StatusCode.Unimplemented, message };
+}

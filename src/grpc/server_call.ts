@@ -1,0 +1,203 @@
+import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { gzipSync, constants as zlib } from 'node:zlib';
+import type { Timer } from '../runtime/clock.ts';
+import type { Scope } from '../runtime/scope.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import { MessageReader } from './message_reader.ts';
+import type { GrpcStatus } from './status.ts';
+import { parseGrpcTimeout, statusTrailers } from './status_wire.ts';
+
+/** What a call needs to know of the HTTP/2 connection it came on. */
+export interface CallSession {
+  readonly scope: Scope;
+  readonly remoteAddress: string;
+  /** Calls `f` when the connection has reached its age, or the server leaves: time to end long-lived calls with OK. */
+  onAge(f: () => void): () => void;
+  /** A stream begins to carry, or no longer carries, bulk data: the session's windows follow. */
+  streamBusy(): void;
+  streamIdle(): void;
+}
+
+/** Who reads a call's requests. */
+export interface RequestSink {
+  /** One message's payload; valid only during the call. */
+  request(payload: Buffer): void;
+  /** The client sends nothing more. */
+  requestsDone(): void;
+  /** The client, its connection or its deadline is gone: nobody hears an answer any more. Nothing comes after it. */
+  cancelled(): void;
+}
+
+/** Bytes that may wait in one stream before its writer is told to stop. */
+const WRITE_BUFFER_BYTES = 128 << 10;
+
+/**
+ * One RPC that a client has opened with us, on a bare HTTP/2 stream: bytes in, bytes out. Response headers leave with the
+ * first message, never earlier, and an answer without messages is a single HEADERS frame (docs/protocol/grpc.md).
+ */
+export class ServerCall {
+  readonly path: string;
+  readonly session: CallSession;
+  /** True if messages to the client are compressed. */
+  readonly compress: boolean;
+  readonly #stream: ServerHttp2Stream;
+  readonly #headers: IncomingHttpHeaders;
+  readonly #reader: MessageReader;
+  #sink: RequestSink | undefined;
+  #deadline: Timer | undefined;
+  #responded = false;
+  /** Set once the outcome is decided, by us or by the client. */
+  #over = false;
+  #clientDone = false;
+  #paused = false;
+  #trailers: GrpcStatus | undefined;
+
+  constructor(
+    stream: ServerHttp2Stream,
+    headers: IncomingHttpHeaders,
+    session: CallSession,
+    path: string,
+    compress: boolean,
+  ) {
+    this.#stream = stream;
+    this.#headers = headers;
+    this.session = session;
+    this.path = path;
+    this.compress = compress;
+    this.#reader = new MessageReader(
+      (payload) => this.#sink?.request(payload),
+      (status) => {
+        this.end(status);
+        this.#sink?.cancelled();
+      },
+    );
+  }
+
+  /** The first value of a metadata key, as text. */
+  metadata(key: string): string | undefined {
+    const value = this.#headers[key];
+    return Array.isArray(value) ? value[0] : value;
+  }
+
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Starts reading. To be called once, before the handler returns to the event loop. */
+  receive(sink: RequestSink): void {
+    this.#sink = sink;
+    const stream = this.#stream;
+    stream.on('data', (chunk: Buffer) => this.#reader.push(chunk));
+    stream.on('end', () => {
+      this.#clientDone = true;
+      this.#deliverHalfClose();
+    });
+    stream.on('close', () => this.#closed());
+    const timeoutMs = parseGrpcTimeout(this.metadata('grpc-timeout'));
+    if (timeoutMs !== undefined) this.#deadline = this.session.scope.timeout(timeoutMs, () => this.#deadlinePassed());
+  }
+
+  /** Sends one message. False: wait for `onDrain`. */
+  write(payload: Uint8Array): boolean {
+    const body = this.compress ? gzipSync(payload, { level: zlib.Z_BEST_SPEED }) : payload;
+    const frame = Buffer.allocUnsafe(5 + body.length);
+    frame[0] = this.compress ? 1 : 0;
+    frame.writeUInt32BE(body.length, 1);
+    frame.set(body, 5);
+    return this.writeFrames(frame);
+  }
+
+  /** Sends messages that carry gRPC's prefix already, uncompressed. False: wait for `onDrain`. */
+  writeFrames(frames: Buffer): boolean {
+    if (this.#over) return true;
+    this.#respond();
+    return this.#stream.write(frames) || this.#stream.writableLength < WRITE_BUFFER_BYTES;
+  }
+
+  /** `f` is called when writing may go on after a write returned false. */
+  onDrain(f: () => void): void {
+    this.#stream.removeAllListeners('drain').on('drain', f);
+  }
+
+  pause(): void {
+    this.#paused = true;
+    this.#reader.pause();
+    this.#stream.pause();
+  }
+
+  resume(): void {
+    this.#paused = false;
+    this.#reader.resume();
+    if (this.#paused) return; // a message that was held back has paused again
+    this.#stream.resume();
+    if (this.#clientDone) this.#deliverHalfClose();
+  }
+
+  /** Ends the call. The sink hears nothing more. */
+  end(status: GrpcStatus): void {
+    if (this.#over) return;
+    this.#finish();
+    const stream = this.#stream;
+    if (stream.destroyed || stream.closed) return;
+    if (this.#responded) {
+      this.#trailers = status;
+      stream.end();
+    } else {
+      stream.respond(
+        { ':status': 200, 'content-type': this.#contentType(), ...statusTrailers(status) },
+        { endStream: true },
+      );
+      this.#closeIfHalfOpen();
+    }
+  }
+
+  #respond(): void {
+    if (this.#responded) return;
+    this.#responded = true;
+    const headers: Record<string, string | number> = { ':status': 200, 'content-type': this.#contentType() };
+    if (this.compress) headers['grpc-encoding'] = 'gzip';
+    this.#stream.on('wantTrailers', () => {
+      if (this.#stream.destroyed) return;
+      this.#stream.sendTrailers(statusTrailers(this.#trailers ?? { code: StatusCode.Unknown, message: '' }));
+      this.#closeIfHalfOpen();
+    });
+    this.#stream.respond(headers, { waitForTrailers: true });
+  }
+
+  /** What the client still sends is of no use once the answer is complete: RST_STREAM(NO_ERROR), as RFC 9113 8.1 has it. */
+  #closeIfHalfOpen(): void {
+    if (!this.#clientDone) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+  }
+
+  #contentType(): string {
+    return this.#headers['content-type'] ?? 'application/grpc';
+  }
+
+  #deliverHalfClose(): void {
+    if (this.#over || this.#paused) return;
+    if (this.#reader.hasRest) {
+      this.end({ code: StatusCode.Internal, message: 'unexpected EOF' });
+      this.#sink?.cancelled();
+    } else this.#sink?.requestsDone();
+  }
+
+  #deadlinePassed(): void {
+    if (this.#over) return;
+    this.end({ code: StatusCode.DeadlineExceeded, message: 'context deadline exceeded' });
+    this.#sink?.cancelled();
+  }
+
+  #closed(): void {
+    if (this.#over) return;
+    this.#finish();
+    this.#sink?.cancelled();
+  }
+
+  #finish(): void {
+    this.#over = true;
+    this.#deadline?.stop();
+    this.#reader.stop();
+    // A paused stream would never see the client's end, nor close.
+    if (this.#paused) this.#stream.resume();
+  }
+}

@@ -1,0 +1,222 @@
+import { Automaton, END_OF_STREAM } from '../grpc/automaton.ts';
+import type { Call, CallSink } from '../grpc/call.ts';
+import { MalformedMessage, WireReader } from '../grpc/protobuf_wire.ts';
+import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
+import { type GrpcStatus, OK } from '../grpc/status.ts';
+import { AppError } from '../runtime/app_error.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import { decodeError, decodeMetadata, type Methods } from './agent_messages.ts';
+import { CLOSE_SEND_FRAME, FromAgent, messageFrameSize, requestInfoFrame, writeMessageFrame } from './connect_wire.ts';
+
+/** What may follow what in an agent's messages (docs/protocol/tunnel.md, order of messages). */
+export const agentMessages = new Automaton({
+  [-2]: [FromAgent.descriptor],
+  [FromAgent.descriptor]: [FromAgent.header, FromAgent.error],
+  [FromAgent.header]: [FromAgent.message, FromAgent.trailer],
+  [FromAgent.message]: [FromAgent.message, FromAgent.trailer],
+  [FromAgent.trailer]: [END_OF_STREAM, FromAgent.error],
+  [FromAgent.error]: [END_OF_STREAM],
+});
+
+/** Whoever keeps idle tunnels. */
+export interface TunnelKeeper {
+  /** The tunnel cannot be used any more. */
+  lost(tunnel: Tunnel): void;
+}
+
+/** One serves all tunnels: a message is read to its end before anybody is called. */
+const wire = new WireReader();
+
+/**
+ * One ReverseTunnel/Connect stream of an agent, after its descriptor: idle until somebody opens a call through it, which it
+ * then carries, one at the most. The tunnel is that call: no layer in between touches the bytes.
+ */
+export class Tunnel implements Call, RequestSink {
+  readonly agentId: bigint;
+  readonly methods: Methods;
+  readonly #stream: ServerCall;
+  readonly #keeper: TunnelKeeper;
+  #stopWaitingForAge: () => void;
+  #sink: CallSink | undefined;
+  #state: 'idle' | 'busy' | 'done' = 'idle';
+  /** The last message of the agent, as the automaton counts. */
+  #received: number = FromAgent.descriptor;
+  #outcome: GrpcStatus = OK;
+  /** What leaves together with the next flush. */
+  #queue: Uint8Array[] = [];
+  #queueBytes = 0;
+  #method: string | undefined;
+  #closeSend = false;
+
+  constructor(stream: ServerCall, agentId: bigint, methods: Methods, keeper: TunnelKeeper) {
+    this.#stream = stream;
+    this.agentId = agentId;
+    this.methods = methods;
+    this.#keeper = keeper;
+    this.#stopWaitingForAge = stream.session.onAge(() => this.end(OK));
+  }
+
+  /** Opens the one call. To be called on an idle tunnel. Nothing leaves before the first write or half-close. */
+  open(method: string, sink: CallSink): Call {
+    this.#state = 'busy';
+    this.#stopWaitingForAge();
+    this.#sink = sink;
+    this.#method = method;
+    this.#stream.session.streamBusy();
+    return this;
+  }
+
+  /** Ends an idle tunnel; with OK the agent reconnects at once. A busy one goes on. */
+  end(status: GrpcStatus): void {
+    if (this.#state !== 'idle') return;
+    this.#finish();
+    this.#keeper.lost(this);
+    this.#stream.end(status);
+  }
+
+  // ---- Call: towards the agent
+
+  write(message: Uint8Array, more = false): boolean {
+    if (this.#state !== 'busy') return true;
+    this.#queue.push(message);
+    this.#queueBytes += messageFrameSize(message.length);
+    return more ? true : this.#flush();
+  }
+
+  halfClose(): void {
+    if (this.#state !== 'busy') return;
+    this.#closeSend = true;
+    this.#flush();
+  }
+
+  onDrain(f: () => void): void {
+    this.#stream.onDrain(f);
+  }
+
+  pause(): void {
+    if (this.#state === 'busy') this.#stream.pause();
+  }
+
+  resume(): void {
+    if (this.#state === 'busy') this.#stream.resume();
+  }
+
+  cancel(status: GrpcStatus): void {
+    if (this.#state !== 'busy') return;
+    this.#finish();
+    this.#stream.end(status);
+  }
+
+  #flush(): boolean {
+    const info = this.#method === undefined ? undefined : requestInfoFrame(this.#method);
+    const infoBytes = info?.length ?? 0;
+    const frames = Buffer.allocUnsafe(infoBytes + this.#queueBytes + (this.#closeSend ? CLOSE_SEND_FRAME.length : 0));
+    info?.copy(frames);
+    let at = infoBytes;
+    for (const message of this.#queue) at = writeMessageFrame(frames, at, message);
+    if (this.#closeSend) CLOSE_SEND_FRAME.copy(frames, at);
+    this.#method = undefined;
+    this.#queue.length = 0;
+    this.#queueBytes = 0;
+    this.#closeSend = false;
+    return this.#stream.writeFrames(frames);
+  }
+
+  // ---- RequestSink: from the agent
+
+  request(payload: Buffer): void {
+    try {
+      this.#read(payload);
+    } catch (error) {
+      if (error instanceof MalformedMessage) {
+        this.#fail({ code: StatusCode.Internal, message: `grpc: error unmarshalling request: ${error.message}` });
+      } else if (error instanceof AppError) this.#fail({ code: error.code, message: error.message });
+      else throw error;
+    }
+  }
+
+  requestsDone(): void {
+    if (this.#state === 'idle') {
+      // It cannot answer any more, so it is of no use; agents do not do this, and the stream is theirs to close.
+      this.#keeper.lost(this);
+      return;
+    }
+    const refusal = agentMessages.refuse(this.#received, END_OF_STREAM);
+    if (refusal !== undefined) {
+      this.#fail({ code: StatusCode.InvalidArgument, message: refusal });
+      return;
+    }
+    this.#finish();
+    this.#stream.end(OK);
+    this.#sink?.end(this.#outcome);
+  }
+
+  cancelled(): void {
+    this.#lose({ code: StatusCode.Unavailable, message: 'the connection to the agent was lost' });
+  }
+
+  #read(payload: Buffer): void {
+    // A oneof sent twice counts the last time; one field that fills the message is what everybody sends.
+    let field = 0;
+    let start = 0;
+    let end = 0;
+    wire.reset(payload, 0, payload.length);
+    while (wire.next()) {
+      if (wire.wireType !== 2 || wire.field > FromAgent.error) continue; // unknown fields are for newer servers
+      field = wire.field;
+      start = wire.valueStart;
+      end = wire.valueEnd;
+    }
+    if (field === 0) throw new AppError(StatusCode.InvalidArgument, 'invalid ConnectRequest.Msg: value is required');
+    const refusal = agentMessages.refuse(this.#received, field);
+    if (refusal !== undefined) throw new AppError(StatusCode.InvalidArgument, refusal);
+    if (this.#state === 'idle') {
+      throw new AppError(StatusCode.InvalidArgument, `unexpected field number received: ${field}`);
+    }
+    this.#received = field;
+    const sink = this.#sink!;
+    switch (field) {
+      case FromAgent.message:
+        sink.message(dataOf(payload, start, end));
+        break;
+      case FromAgent.header:
+        sink.header?.(decodeMetadata(payload.subarray(start, end)));
+        break;
+      case FromAgent.trailer:
+        sink.trailer?.(decodeMetadata(payload.subarray(start, end)));
+        break;
+      case FromAgent.error:
+        this.#outcome = decodeError(payload.subarray(start, end));
+        break;
+    }
+  }
+
+  /** The agent broke the rules: both sides get to know why. */
+  #fail(status: GrpcStatus): void {
+    this.#stream.end(status);
+    this.#lose(status);
+  }
+
+  #lose(status: GrpcStatus): void {
+    const was = this.#state;
+    if (was === 'done') return;
+    this.#finish();
+    if (was === 'idle') this.#keeper.lost(this);
+    else this.#sink?.end(status);
+  }
+
+  #finish(): void {
+    if (this.#state === 'busy') this.#stream.session.streamIdle();
+    else this.#stopWaitingForAge();
+    this.#state = 'done';
+    this.#queue.length = 0;
+  }
+}
+
+/** The payload in Message{data}. */
+function dataOf(message: Buffer, start: number, end: number): Buffer {
+  wire.reset(message, start, end);
+  let data = message.subarray(end, end);
+  while (wire.next()) if (wire.field === 1 && wire.wireType === 2) data = wire.value();
+  return data;
+}
