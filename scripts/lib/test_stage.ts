@@ -1,0 +1,89 @@
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import process from 'node:process';
+import { root, toolEnv } from './repository.ts';
+
+export interface Counts {
+  readonly passed: number;
+  readonly failed: number;
+  readonly skipped: number;
+}
+
+interface Outcome {
+  readonly exitStatus: number;
+  readonly output: string;
+}
+
+/** Runs a program at the root, shows its output while it comes and gives it back. Ends it after `limitMs`. */
+function runVisibly(
+  command: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+  limitMs: number,
+): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const child = spawn(command, args, { cwd: root, env: { ...toolEnv, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    let output = '';
+    const timer = setTimeout(() => {
+      console.error(`${command} is ended: it ran for more than ${limitMs / 1000} s`);
+      child.kill('SIGKILL');
+    }, limitMs);
+    child.stdout.on('data', (chunk: Buffer) => {
+      output += chunk.toString();
+      process.stdout.write(chunk);
+    });
+    child.stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk));
+    const done = (exitStatus: number) => {
+      clearTimeout(timer);
+      resolve({ exitStatus, output });
+    };
+    child.on('error', (error) => {
+      console.error(`${command}: ${error.message}`);
+      done(1);
+    });
+    child.on('close', (code) => done(code ?? 1));
+  });
+}
+
+/** A run that failed without a failed test, or in which nothing ran, counts as one failure. */
+function countsOf(exitStatus: number, passed: number, failed: number, skipped: number): Counts {
+  const silentFailure = failed === 0 && (exitStatus !== 0 || passed + skipped === 0);
+  return { passed, failed: silentFailure ? 1 : failed, skipped };
+}
+
+function tapTotal(tap: string, name: string): number {
+  return Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
+}
+
+/** Runs test files with Node's test runner. */
+export async function runOnNode(
+  files: readonly string[],
+  env: Readonly<Record<string, string>>,
+  limitMs: number,
+): Promise<Counts> {
+  const folder = mkdtempSync(join(tmpdir(), 'gitlab-kas-test-'));
+  const tapFile = join(folder, 'tap');
+  const reporters = ['spec', 'stdout', 'tap', tapFile].map((value, index) =>
+    index % 2 === 0 ? `--test-reporter=${value}` : `--test-reporter-destination=${value}`,
+  );
+  const options = ['--test', '--test-concurrency=2', '--test-timeout=120000', ...reporters];
+  try {
+    const { exitStatus } = await runVisibly(process.execPath, [...options, ...files], env, limitMs);
+    const tap = existsSync(tapFile) ? readFileSync(tapFile, 'utf8') : '';
+    const failed = tapTotal(tap, 'fail') + tapTotal(tap, 'cancelled');
+    return countsOf(exitStatus, tapTotal(tap, 'pass'), failed, tapTotal(tap, 'skipped') + tapTotal(tap, 'todo'));
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** Runs test files with Deno's test runner, which understands node:test. */
+export async function runOnDeno(files: readonly string[], limitMs: number): Promise<Counts> {
+  const args = ['test', '--allow-all', '--no-check', ...files];
+  const { exitStatus, output } = await runVisibly('deno', args, { NO_COLOR: '1' }, limitMs);
+  const summary = /\| (\d+) passed.*? \| (\d+) failed(?:.*? \| (\d+) ignored)?/.exec(output);
+  const [passed = 0, failed = 0, skipped = 0] = (summary ?? []).slice(1).map((count) => Number(count ?? 0));
+  return countsOf(exitStatus, passed, failed, skipped);
+}

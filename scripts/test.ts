@@ -1,0 +1,75 @@
+// Runs the tests: npm test, or npm test -- STAGE… for some of the stages below. The last line adds them up.
+import { globSync } from 'node:fs';
+import { performance } from 'node:perf_hooks';
+import process from 'node:process';
+import { root } from './lib/repository.ts';
+import { type Counts, runOnDeno, runOnNode } from './lib/test_stage.ts';
+
+const minute = 60_000;
+
+function testFiles(...patterns: string[]): string[] {
+  return globSync(patterns, { cwd: root }).sort();
+}
+
+/** The subset of the end-to-end tests that also runs against the source. */
+const core = ['test/e2e/**/*.core.test.ts'];
+
+interface Stage {
+  readonly name: string;
+  readonly files: readonly string[];
+  readonly run: (files: readonly string[]) => Promise<Counts>;
+}
+
+const stages: readonly Stage[] = [
+  { name: 'unit', files: testFiles('src/**/*.test.ts'), run: (files) => runOnNode(files, {}, 2 * minute) },
+  { name: 'unit-deno', files: testFiles('src/**/*.test.ts'), run: (files) => runOnDeno(files, 2 * minute) },
+  {
+    name: 'integration',
+    files: testFiles('test/*/**/*.test.ts').filter((file) => !/^test\/(e2e|interop)\//.test(file)),
+    run: (files) => runOnNode(files, {}, 3 * minute),
+  },
+  {
+    name: 'e2e',
+    files: testFiles('test/e2e/**/*.test.ts'),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 6 * minute),
+  },
+  {
+    name: 'e2e-node',
+    files: testFiles(...core),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'node' }, 2 * minute),
+  },
+  {
+    name: 'e2e-deno',
+    files: testFiles(...core),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'deno' }, 2 * minute),
+  },
+  {
+    name: 'interop',
+    files: testFiles('test/interop/**/*.test.ts'),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 4 * minute),
+  },
+];
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !stages.some((stage) => stage.name === name));
+if (unknown.length > 0) {
+  console.error(`test: no stage ${unknown.join(', ')}; there are ${stages.map(({ name }) => name).join(', ')}`);
+  process.exit(2);
+}
+
+const totals = { passed: 0, failed: 0, skipped: 0 };
+const lines: string[] = [];
+for (const { name, files, run } of stages) {
+  if ((wanted.length > 0 && !wanted.includes(name)) || files.length === 0) continue;
+  console.log(`\n=== ${name}: ${files.length} files`);
+  const start = performance.now();
+  const { passed, failed, skipped } = await run(files);
+  totals.passed += passed;
+  totals.failed += failed;
+  totals.skipped += skipped;
+  const seconds = ((performance.now() - start) / 1000).toFixed(1);
+  lines.push(`${name.padEnd(12)} passed ${passed}, failed ${failed}, skipped ${skipped} (${seconds} s)`);
+}
+console.log(`\n${lines.join('\n')}`);
+console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
+process.exitCode = totals.failed === 0 && totals.passed > 0 ? 0 : 1;
