@@ -1,0 +1,186 @@
+import { type ProxyUser, refusalStatus, type UserAuthorizer, type UserCredential } from '../../auth/user_authorizer.ts';
+import type { AllowedAgentsForJob } from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
+import type { Log } from '../../observability/log.ts';
+import { errorText } from '../../runtime/app_error.ts';
+import type { Credentials } from './credentials.ts';
+import { encodeHeaderExtra, jobIdentity, userIdentity } from './impersonation.ts';
+import type { Failure } from './status_response.ts';
+
+/** Which kind of access was used: the names under which usage is counted. */
+export type AccessForm = 'ci_access' | 'user_access' | 'pat_access';
+
+/** The asker may use the agent, and this is how. */
+export interface Decision {
+  readonly kind: 'allowed';
+  readonly agentId: bigint;
+  /** The serialized google.protobuf.Any that names whom to impersonate; undefined: act as the agent itself. */
+  readonly extra: Uint8Array | undefined;
+  /** A browser's session stands behind the request, so a browser may well show the answer. */
+  readonly viaCookie: boolean;
+  readonly accessForm: AccessForm;
+  /** GitLab's id of the user; undefined for users of the `standalone` section. */
+  readonly userId: bigint | undefined;
+}
+
+/** The asker may not, or nobody could say. */
+export interface Refusal extends Failure {
+  readonly kind: 'refused';
+}
+
+/** What is worked out once for each answer of the authorizer and agent, then used by every request. */
+interface Grant {
+  readonly extra: Uint8Array | undefined;
+  readonly userId: bigint | undefined;
+}
+
+/**
+ * Decides whether a request may use an agent, and as whom (docs/protocol/kubernetes_api.md, "Authorization"). Answers at
+ * once when the authorizer remembers the credential.
+ */
+export class Gatekeeper {
+  readonly #users: UserAuthorizer;
+  readonly #log: Log;
+  /** By the remembered answer: a grant lives exactly as long as the answer that it was made from. */
+  readonly #grants = new WeakMap<AllowedAgentsForJob | ProxyUser, Map<bigint, Grant>>();
+
+  constructor(users: UserAuthorizer, log: Log) {
+    this.#users = users;
+    this.#log = log;
+  }
+
+  /** @param signal ends the wait for an answer; called only when there is something to wait for */
+  authorize(credentials: Credentials, signal: () => AbortSignal): Decision | Refusal | Promise<Decision | Refusal> {
+    if (credentials.kind === 'ci_job') {
+      const { agentId, token } = credentials;
+      const known = this.#users.peekCiJob(agentId, token);
+      return known === undefined ? this.#askAboutJob(agentId, token, signal()) : this.#decideJob(known, agentId);
+    }
+    const { agentId } = credentials;
+    // GitLab is not asked: it could only refuse, and upstream answers this one as a failure, not as a refusal.
+    if (agentId <= 0n) return this.#userFailure(agentId, new Error('the agent id must be greater than 0'));
+    if (credentials.kind === 'personal_access_token') {
+      const credential = {
+        agentId,
+        accessType: credentials.kind,
+        accessKey: credentials.token,
+        csrfToken: '',
+      } as const;
+      const known = this.#users.peekProxyUser(credential);
+      return known === undefined ? this.#askAboutUser([credential], signal()) : this.#decideUser(known, credential);
+    }
+    const candidates = credentials.cookies.map((accessKey) => {
+      return { agentId, accessType: credentials.kind, accessKey, csrfToken: credentials.csrfToken } as const;
+    });
+    for (const credential of candidates) {
+      const known = this.#users.peekProxyUser(credential);
+      if (known !== undefined) return this.#decideUser(known, credential);
+    }
+    return this.#askAboutUser(candidates, signal());
+  }
+
+  async #askAboutJob(agentId: bigint, token: string, signal: AbortSignal): Promise<Decision | Refusal> {
+    try {
+      return this.#decideJob(await this.#users.ciJob(agentId, token, signal), agentId);
+    } catch (error) {
+      return this.#jobFailure(agentId, error);
+    }
+  }
+
+  #decideJob(answer: AllowedAgentsForJob, agentId: bigint): Decision | Refusal {
+    let grant = this.#grants.get(answer)?.get(agentId);
+    if (grant === undefined) {
+      const agent = answer.allowedAgents.find(({ id }) => id === agentId);
+      if (agent === undefined) {
+        return this.#refuse(403, 'Forbidden: agentId is not allowed', agentId);
+      }
+      try {
+        grant = { extra: encodeHeaderExtra(jobIdentity(answer, agent)), userId: answer.user?.id };
+      } catch (error) {
+        return this.#jobFailure(agentId, error);
+      }
+      this.#remember(answer, agentId, grant);
+    }
+    const { extra, userId } = grant;
+    return { kind: 'allowed', agentId, extra, viaCookie: false, accessForm: 'ci_access', userId };
+  }
+
+  #jobFailure(agentId: bigint, error: unknown): Refusal {
+    const text = errorText(error);
+    switch (refusalStatus(error)) {
+      case 401:
+        return this.#refuse(401, 'Unauthorized: CI job token', agentId, text, text);
+      case 403:
+        return this.#refuse(403, 'Forbidden: CI job token', agentId, text, text);
+      case 404:
+        return this.#refuse(404, 'Not found: agents for CI job token', agentId, text, text);
+      default:
+        return this.#fail('Failed to get allowed agents for CI job token', agentId, error, text);
+    }
+  }
+
+  /** Asks about one candidate after the other until one is allowed; a failure to find out ends the search. */
+  async #askAboutUser(candidates: readonly UserCredential[], signal: AbortSignal): Promise<Decision | Refusal> {
+    let refusal: Refusal | undefined;
+    for (const credential of candidates) {
+      try {
+        return this.#decideUser(await this.#users.proxyUser(credential, signal), credential);
+      } catch (error) {
+        refusal = this.#userFailure(credential.agentId, error);
+        if (refusal.status !== 401) break;
+      }
+    }
+    return refusal ?? { kind: 'refused', status: 401, message: 'Unauthorized' };
+  }
+
+  #decideUser(user: ProxyUser, { agentId, accessType }: UserCredential): Decision | Refusal {
+    let grant = this.#grants.get(user)?.get(agentId);
+    if (grant === undefined) {
+      try {
+        grant = userGrant(user, agentId, accessType);
+      } catch (error) {
+        return this.#userFailure(agentId, error);
+      }
+      this.#remember(user, agentId, grant);
+    }
+    const viaCookie = accessType === 'session_cookie';
+    const accessForm = viaCookie ? 'user_access' : 'pat_access';
+    return { kind: 'allowed', agentId, extra: grant.extra, viaCookie, accessForm, userId: grant.userId };
+  }
+
+  /** Says nothing of the reason: whoever guesses agents and tokens learns only that the pair does not fit. */
+  #userFailure(agentId: bigint, error: unknown): Refusal {
+    const text = errorText(error);
+    if (refusalStatus(error) === undefined) return this.#fail('Failed to authorize user session', agentId, error);
+    if (this.#log.debugEnabled) this.#log.debug('Authorize proxy user error', { agent_id: agentId, error: text });
+    return { kind: 'refused', status: 401, message: 'Unauthorized' };
+  }
+
+  #remember(answer: AllowedAgentsForJob | ProxyUser, agentId: bigint, grant: Grant): void {
+    const grants = this.#grants.get(answer);
+    if (grants === undefined) this.#grants.set(answer, new Map([[agentId, grant]]));
+    else grants.set(agentId, grant);
+  }
+
+  #refuse(status: number, what: string, agentId: bigint, detail?: string, error?: string): Refusal {
+    if (this.#log.debugEnabled) {
+      this.#log.debug(what, error === undefined ? { agent_id: agentId } : { agent_id: agentId, error });
+    }
+    return { kind: 'refused', status, message: detail === undefined ? what : `${what}: ${detail}` };
+  }
+
+  #fail(what: string, agentId: bigint, error: unknown, detail?: string): Refusal {
+    // Nobody is to blame when the client has gone away, or the server is stopping, before there was an answer.
+    const isAbort = error instanceof Error && error.name === 'AbortError';
+    if (!isAbort) this.#log.error(what, { agent_id: agentId, error: errorText(error) });
+    return { kind: 'refused', status: 500, message: detail === undefined ? what : `${what}: ${detail}` };
+  }
+}
+
+/** @throws AppError if the answer makes no sense */
+function userGrant(user: ProxyUser, agentId: bigint, accessType: UserCredential['accessType']): Grant {
+  if (user.kind === 'standalone') return { extra: encodeHeaderExtra(user.impersonation), userId: undefined };
+  const { response } = user;
+  // The request goes to the agent that was asked for. An answer about another one must not open it.
+  if (response.agent?.id !== agentId) throw new Error('GitLab answered about another agent');
+  return { extra: encodeHeaderExtra(userIdentity(response, accessType)), userId: response.user?.id };
+}
