@@ -1,0 +1,105 @@
+// The end in order: no new work, running work finishes, nothing hangs for ever.
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { ServerResponse } from 'node:http';
+import { test } from 'node:test';
+import { ConnectRequestSchema } from '../../src/gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
+import { startBackend } from '../support/backend.ts';
+import { startCluster } from '../support/cluster.ts';
+import { dial } from '../support/endpoint.ts';
+import { grpcConnection } from '../support/grpc_client.ts';
+import { readiness, startServer } from '../support/server.ts';
+import { eventually, within } from '../support/wait.ts';
+
+const graces = (listen: string, shutdown: string) => ({
+  agent: {
+    listen: { listen_grace_period: listen },
+    kubernetes_api: { listen: { listen_grace_period: listen, shutdown_grace_period: shutdown } },
+  },
+});
+
+async function watchCluster(listen: string, shutdown: string) {
+  const watches: ServerResponse[] = [];
+  const paths = {
+    '/watch': (_: unknown, response: ServerResponse) => {
+      response.writeHead(200).write('first\n');
+      watches.push(response);
+    },
+  };
+  const cluster = await startCluster({ backend: await startBackend({ paths }), config: graces(listen, shutdown) });
+  const response = await cluster.open({ path: '/watch' });
+  let text = '';
+  response.on('data', (chunk: Buffer) => {
+    text += chunk.toString();
+  });
+  await eventually('the first line', () => text === 'first\n');
+  return { cluster, response, watch: watches[0] as ServerResponse, text: () => text };
+}
+
+for (const signal of ['SIGTERM', 'SIGINT'] as const)
+  test(`${signal}: not ready at once, serving through the grace period, running requests finish, exit 0`, async () => {
+    const { cluster, response, watch, text } = await watchCluster('1s', '20s');
+    const { server } = cluster;
+    server.signal(signal);
+    await eventually('the readiness probe to say no', async () => (await readiness(server.endpoints)) === 500, 800);
+    assert.equal((await cluster.ask({ path: '/x' })).status, 404, 'still served in the grace period');
+    await eventually(
+      'the listeners to close',
+      () =>
+        dial(server.endpoints.kubernetesApi).then(
+          (socket) => void socket.destroy(),
+          () => true,
+        ),
+      5000,
+    );
+    await assert.rejects(dial(server.endpoints.agent), 'listeners close together');
+    watch.write('second\n');
+    await eventually('the second line', () => text() === 'first\nsecond\n');
+    const end = once(response, 'end');
+    watch.end('third\n');
+    await within('the end of the watch', 3000, end);
+    assert.equal(text(), 'first\nsecond\nthird\n');
+    assert.equal(await within('the process’ end', 5000, server.exited), 0);
+    await cluster.stop();
+  });
+
+test('what is still running after shutdown_grace_period is cut, and the exit status is 0', async () => {
+  const { cluster, response } = await watchCluster('0.1s', '1s');
+  response.on('error', () => {});
+  const closed = once(response, 'close');
+  const started = performance.now();
+  cluster.server.signal('SIGTERM');
+  assert.equal(await within('the process’ end', 6000, cluster.server.exited), 0);
+  const seconds = (performance.now() - started) / 1000;
+  assert.ok(seconds >= 1, `after ${seconds} s`);
+  await within('the end of the watch', 1000, closed);
+  await cluster.stop();
+});
+
+test('idle agents get GOAWAY and OK for their tunnels', async () => {
+  const server = await startServer({ config: graces('0.2s', '5s') });
+  const connection = await grpcConnection(server.endpoints.agent);
+  const call = connection.call('/gitlab.agent.reverse_tunnel.rpc.ReverseTunnel/Connect', { gzip: true });
+  call.sendMessage(ConnectRequestSchema, {
+    msg: { case: 'descriptor', value: { agentDescriptor: { services: [{ name: 's', methods: [{ name: 'M' }] }] } } },
+  });
+  // The server has seen the descriptor when it answers a ping sent after it.
+  await new Promise((resolve) => connection.session.ping(resolve));
+  const goaway = once(connection.session, 'goaway');
+  server.signal('SIGTERM');
+  const [code] = (await within('GOAWAY', 3000, goaway)) as [number];
+  assert.equal(code, 0);
+  assert.deepEqual(await within('the tunnel’s end', 3000, call.status), { code: 0, message: '' });
+  assert.equal(await within('the process’ end', 5000, server.exited), 0);
+  connection.close();
+  await server.stop();
+});
+
+test('a further signal while it ends changes nothing', async () => {
+  const server = await startServer({ config: graces('0.5s', '5s') });
+  server.signal('SIGTERM');
+  server.signal('SIGTERM');
+  server.signal('SIGINT');
+  assert.equal(await within('the process’ end', 5000, server.exited), 0);
+  await server.stop();
+});
