@@ -1,0 +1,74 @@
+import type { PrivateApiListen, RpcListen } from '../config.ts';
+import { checkCaFile } from '../files/certificates.ts';
+import { readKeyFile } from '../files/secret_file.ts';
+import type { Report } from '../problem.ts';
+import type { Value } from '../schema/field.ts';
+import { file } from '../schema/scalar.ts';
+import { optionalSection, section } from '../schema/section.ts';
+import { buildListen, checkListen, listenGracePeriod, listenKeys, maxConnectionAge } from './listen.ts';
+
+function rpcKeys(address: string, secretDoc: string) {
+  return {
+    ...listenKeys(address),
+    authentication_secret_file: file({ doc: secretDoc, presence: 'required' }),
+    max_connection_age: maxConnectionAge,
+    listen_grace_period: listenGracePeriod,
+  };
+}
+
+export const apiSection = optionalSection({
+  doc: 'The internal API, which GitLab Rails calls. Absent: the listener stays closed.',
+  keys: {
+    listen: section({
+      doc: 'Where Rails connects.',
+      keys: rpcKeys('127.0.0.1:8153', 'The secret shared with Rails, base64; 32 bytes or more.'),
+      check: checkListen,
+    }),
+  },
+});
+
+export const privateApiSection = optionalSection({
+  doc: 'The private API, through which nodes reach each other’s agents. Absent: the listener stays closed.',
+  keys: {
+    listen: section({
+      doc: 'Where other nodes connect.',
+      keys: {
+        ...rpcKeys('127.0.0.1:8155', 'The secret that the nodes share, base64; 32 bytes or more.'),
+        ca_certificate_file: file({
+          doc: "CA certificates in PEM to trust besides the system's, when this node connects to others.",
+        }),
+      },
+      check: checkListen,
+    }),
+  },
+});
+
+type ApiListen = NonNullable<Value<typeof apiSection>>['listen'];
+type PrivateListen = NonNullable<Value<typeof privateApiSection>>['listen'];
+
+export function buildApi({ listen }: { listen: ApiListen }, report: Report): { listen: RpcListen } {
+  return { listen: buildRpcListen(listen, 'api.listen', 'API server', report) };
+}
+
+export function buildPrivateApi({ listen }: { listen: PrivateListen }, report: Report): { listen: PrivateApiListen } {
+  const path = 'private_api.listen';
+  return {
+    listen: {
+      ...buildRpcListen(listen, path, 'private API server', report),
+      caCertificateFile: checkCaFile(listen.ca_certificate_file, { report, path: `${path}.ca_certificate_file` }),
+    },
+  };
+}
+
+function buildRpcListen(listen: ApiListen, path: string, server: string, report: Report): RpcListen {
+  return {
+    ...buildListen(listen, path, server, report),
+    authenticationSecret: readKeyFile(listen.authentication_secret_file, {
+      report,
+      path: `${path}.authentication_secret_file`,
+      what: `${server}: auth secret file`,
+    }),
+    maxConnectionAgeMs: listen.max_connection_age,
+    listenGracePeriodMs: listen.listen_grace_period,
+  };
+}

@@ -1,0 +1,48 @@
+import type { ServerConfig } from '../config.ts';
+import { childPath } from '../problem.ts';
+import type { Value } from '../schema/field.ts';
+import { size } from '../schema/number.ts';
+import { flag } from '../schema/scalar.ts';
+import { section } from '../schema/section.ts';
+
+/** Less than one flow-control window of HTTP/2 at its smallest, and nothing moves. */
+const leastBudget = 64 * 1024;
+
+const atLeast = (bytes: number): string | undefined => (bytes < leastBudget ? 'is less than 64KiB' : undefined);
+
+export const serverSection = section({
+  doc: 'How this server does its work. Our own, upstream has no such thing.',
+  keys: {
+    agent_compression: flag({
+      doc: 'Compress what is sent to agents: saves bandwidth, costs CPU here and at the agent.',
+    }),
+    memory: section({
+      doc: 'How much may wait in memory for those who read slowly.',
+      keys: {
+        per_agent_connection_bytes: size({
+          doc: 'For all streams of one agent connection.',
+          default: '16MiB',
+          rule: atLeast,
+        }),
+        total_bytes: size({ doc: 'For the whole process.', default: '64MiB', rule: atLeast }),
+      },
+      check({ per_agent_connection_bytes: perConnection, total_bytes: total }, path, report) {
+        if (perConnection > total) {
+          report.problem(childPath(path, 'per_agent_connection_bytes'), 'must not be more than total_bytes');
+        }
+      },
+    }),
+  },
+});
+
+type Section = Value<typeof serverSection>;
+
+export function buildServer(section: Section): ServerConfig {
+  return {
+    agentCompression: section.agent_compression,
+    memory: {
+      perAgentConnectionBytes: section.memory.per_agent_connection_bytes,
+      totalBytes: section.memory.total_bytes,
+    },
+  };
+}
