@@ -1,13 +1,11 @@
-import type { Metadata } from '../grpc/metadata.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 
 /**
- * The token of `authorization: Bearer <token>`; the scheme's case does not matter, of several values the first counts.
+ * The token of `Bearer <token>`, the value of `authorization`; the scheme's case does not matter.
  * Throws AppError Unauthenticated with the texts that agents and Rails know (docs/protocol/authentication.md).
  */
-export function bearerToken(metadata: Metadata): string {
-  const value = metadata.get('authorization')?.[0];
+export function bearerToken(value: string | undefined): string {
   if (value === undefined) throw notBearer();
   const space = value.indexOf(' ');
   if (space < 0) throw new AppError(StatusCode.Unauthenticated, 'Bad authorization string');

@@ -1,0 +1,106 @@
+import type { GitLabConfig } from '../config/config.ts';
+import type { Log } from '../observability/log.ts';
+import { AppError, errorText } from '../runtime/app_error.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Random } from '../runtime/random.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import type { CallOptions } from './client.ts';
+import { requestToken } from './request_token.ts';
+import { withRetries } from './retry.ts';
+import { TokenBucket } from './token_bucket.ts';
+import type { HttpResponse, Transport } from './transport.ts';
+import { type Query, requestTarget } from './url.ts';
+
+export interface ApiRequest {
+  readonly method: string;
+  /** Escaped, without the path of `gitlab.address`. */
+  readonly path: string;
+  readonly query?: Query;
+  /** Besides those that every call has. */
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: Buffer;
+  /** Whether the call is repeated while GitLab is in trouble. */
+  readonly retry: boolean;
+}
+
+export interface ApiCallerDeps {
+  readonly config: Pick<GitLabConfig, 'address' | 'authenticationSecret' | 'apiRateLimit'>;
+  readonly transport: Transport;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** `gitlab-kas/<version>/<commit>` */
+  readonly identity: string;
+}
+
+/** Calls GitLab's API: what all endpoints have in common (docs/protocol/gitlab.md). */
+export class ApiCaller {
+  readonly clock: Clock;
+  readonly #deps: ApiCallerDeps;
+  readonly #limiter: TokenBucket;
+
+  constructor(deps: ApiCallerDeps) {
+    this.clock = deps.clock;
+    this.#deps = deps;
+    this.#limiter = new TokenBucket(deps.clock, deps.config.apiRateLimit);
+  }
+
+  /** GitLab's answer, whatever its status. Every attempt waits for its turn under the rate limit. */
+  async call(request: ApiRequest, options: CallOptions): Promise<HttpResponse> {
+    const { clock, log, config, transport } = this.#deps;
+    const { signal } = options;
+    const sent = {
+      method: request.method,
+      target: requestTarget(config.address, request.path, request.query),
+      body: request.body,
+    };
+    const attempt = async () => {
+      await this.#limiter.take(signal);
+      // Made for each attempt: a JWT could run out while waiting for the next.
+      return transport.send({ ...sent, headers: this.#headers(request, options) }, signal);
+    };
+    const startedAtMs = clock.monotonicMs();
+    try {
+      const response = await (request.retry ? withRetries(attempt, signal, this.#deps) : attempt());
+      if (log.debugEnabled) {
+        log.debug('GitLab call', { ...this.#fields(request, startedAtMs), ...responseFields(response) });
+      }
+      return response;
+    } catch (error) {
+      if (log.debugEnabled) {
+        log.debug('GitLab call failed', { ...this.#fields(request, startedAtMs), error: errorText(error) });
+      }
+      throw error;
+    }
+  }
+
+  #headers(request: ApiRequest, { correlationId }: CallOptions): Record<string, string> {
+    const { identity, config, clock } = this.#deps;
+    const headers = {
+      'User-Agent': identity,
+      ...(request.body !== undefined && { 'Content-Length': String(request.body.length) }),
+      ...request.headers,
+      'Gitlab-Kas-Api-Request': requestToken(config.authenticationSecret, clock.wallMs()),
+      ...(correlationId !== undefined && { 'X-Request-Id': correlationId }),
+      'Accept-Encoding': 'gzip',
+    };
+    for (const [name, value] of Object.entries(headers)) {
+      // Tokens come from outside. The text names the header only: the value is a secret.
+      if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) {
+        throw new AppError(StatusCode.InvalidArgument, `invalid header field value for "${name}"`);
+      }
+    }
+    return headers;
+  }
+
+  #fields({ method, path }: ApiRequest, startedAtMs: number) {
+    const durationMs = Math.round(this.#deps.clock.monotonicMs() - startedAtMs);
+    return { http_method: method, url_path: path, duration_ms: durationMs };
+  }
+}
+
+/** GitLab's `X-Request-Id` is the correlation id of its own log lines about the call. */
+function responseFields({ status, headers }: HttpResponse) {
+  const id = headers['x-request-id'];
+  return { status, ...(id !== undefined && { correlation_id: id }) };
+}

@@ -1,0 +1,50 @@
+import type { GitLabConfig } from '../config/config.ts';
+import { clientSecureContext, type Environment } from '../net/trusted_roots.ts';
+import type { Log } from '../observability/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { Random } from '../runtime/random.ts';
+import { ApiCaller } from './api_call.ts';
+import type { GitLabClient } from './client.ts';
+import { AgentInfoEndpoint } from './endpoints/agent_info.ts';
+import { allowedAgents } from './endpoints/allowed_agents.ts';
+import { authorizeProxyUser } from './endpoints/authorize_proxy_user.ts';
+import { proxyFor } from './proxy_choice.ts';
+import { HttpTransport, type Transport } from './transport.ts';
+
+interface Deps {
+  readonly config: GitLabConfig;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  /** `gitlab-kas/<version>/<commit>` */
+  readonly identity: string;
+}
+
+/**
+ * A client of the GitLab in the configuration; close it when nobody calls any more.
+ *
+ * @param deps.env where the names of a proxy and of trusted certificates are looked up
+ * @throws AppError InvalidArgument if the CA certificate file or the proxy's URL cannot be used
+ */
+export function createGitLabClient(deps: Deps & { readonly env: Environment }): GitLabClient & { close(): void } {
+  const { config, clock, identity, env } = deps;
+  const transport = new HttpTransport({
+    origin: config.address,
+    proxy: proxyFor(config.address, env),
+    secureContext: clientSecureContext(env, config.caCertificateFile),
+    userAgent: identity,
+    clock,
+  });
+  return { ...createGitLabClientOver(transport, deps), close: () => transport.close() };
+}
+
+/** The same over another transport. */
+export function createGitLabClientOver(transport: Transport, deps: Deps): GitLabClient {
+  const api = new ApiCaller({ ...deps, transport });
+  const agentInfo = new AgentInfoEndpoint(api);
+  return {
+    agentInfo: (agentToken, options) => agentInfo.get(agentToken, options),
+    allowedAgents: (jobToken, options) => allowedAgents(api, jobToken, options),
+    authorizeProxyUser: (question, options) => authorizeProxyUser(api, question, options),
+  };
+}

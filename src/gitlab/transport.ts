@@ -1,0 +1,157 @@
+import {
+  Agent,
+  type ClientRequest,
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+} from 'node:http';
+import type { Duplex, Readable } from 'node:stream';
+import type { Clock, Timer } from '../runtime/clock.ts';
+import { type DialOptions, dial, proxyAuthorization } from './dial.ts';
+import { transportError } from './transport_error.ts';
+import { maskedUrl } from './url.ts';
+
+export interface HttpRequest {
+  readonly method: string;
+  /** Path and query as they go onto the wire. */
+  readonly target: string;
+  /** In the order in which they are sent. */
+  readonly headers: Readonly<Record<string, string>>;
+  readonly body: Buffer | undefined;
+}
+
+export interface HttpResponse {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly headers: IncomingHttpHeaders;
+  /** Must be read to its end, or destroyed. */
+  readonly body: Readable;
+}
+
+/** One HTTP exchange with GitLab: no retries, no redirects, no meaning. */
+export interface Transport {
+  /** Rejects with TransportError, or with the signal's reason; the signal also cuts the response's body off. */
+  send(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse>;
+  close(): void;
+}
+
+const MAX_CONNECTIONS = 50;
+const IDLE_MS = 90_000;
+const RESPONSE_HEADER_TIMEOUT_MS = 20_000;
+
+/** Speaks HTTP/1.1 with the one origin of `options`, over connections that are kept. */
+export class HttpTransport implements Transport {
+  readonly #options: DialOptions;
+  readonly #agent: Agent;
+
+  constructor(options: DialOptions) {
+    this.#options = options;
+    this.#agent = new DialingAgent(options);
+  }
+
+  async send(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
+    for (;;) {
+      signal.throwIfAborted();
+      const attempt = this.#exchange(request, signal);
+      try {
+        return await attempt.response;
+      } catch (error) {
+        if (signal.aborted) throw signal.reason;
+        // GitLab may close a kept connection at the very moment when it is used again; nothing is lost by asking anew.
+        if (attempt.lostKeptConnection() && request.method === 'GET') continue;
+        throw transportError(`${request.method} ${maskedUrl(this.#options.origin, request.target)}`, error);
+      }
+    }
+  }
+
+  close(): void {
+    this.#agent.destroy();
+  }
+
+  #exchange(request: HttpRequest, signal: AbortSignal) {
+    const sent = this.#start(request);
+    let answered = false;
+    let lost = false;
+    const response = new Promise<HttpResponse>((resolve, reject) => {
+      const abort = () => sent.destroy(new Error('aborted'));
+      signal.addEventListener('abort', abort, { once: true });
+      const patience = startPatience(sent, this.#options.clock);
+      sent.once('response', (incoming) => {
+        answered = true;
+        patience.stop();
+        resolve(responseOf(incoming));
+      });
+      sent.on('error', (error: NodeJS.ErrnoException) => {
+        lost = !answered && sent.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+        reject(error);
+      });
+      sent.once('close', () => {
+        patience.stop();
+        signal.removeEventListener('abort', abort);
+        reject(new Error('the connection was closed before the answer'));
+      });
+      sent.end(request.body);
+    });
+    return { response, lostKeptConnection: () => lost };
+  }
+
+  #start({ method, target, headers }: HttpRequest): ClientRequest {
+    const { origin, proxy } = this.#options;
+    const viaProxy = proxy !== undefined && origin.protocol === 'http:';
+    const [authorization] = viaProxy ? proxyAuthorization(proxy) : [];
+    return httpRequest({
+      agent: this.#agent,
+      host: origin.hostname,
+      method,
+      path: viaProxy ? `${origin.origin}${target}` : target,
+      headers: {
+        Host: origin.host,
+        ...headers,
+        ...(authorization !== undefined && {
+          'Proxy-Authorization': authorization.slice(authorization.indexOf(' ') + 1),
+        }),
+      },
+    });
+  }
+}
+
+/** Ends the request if GitLab, having got it whole, does not begin to answer. */
+function startPatience(sent: ClientRequest, clock: Clock): { stop(): void } {
+  let timer: Timer | undefined;
+  const begin = () => {
+    timer = clock.startTimer(RESPONSE_HEADER_TIMEOUT_MS, () => {
+      sent.destroy(new Error('timeout awaiting response headers'));
+    });
+  };
+  sent.once('finish', begin);
+  return {
+    stop() {
+      sent.off('finish', begin);
+      timer?.stop();
+    },
+  };
+}
+
+function responseOf(incoming: IncomingMessage): HttpResponse {
+  // Readers hear of errors through the stream's own means; without a listener one that nobody reads would end the process.
+  incoming.on('error', () => {});
+  return { status: incoming.statusCode ?? 0, headers: incoming.headers, body: incoming };
+}
+
+/** Keeps connections like node's own agent; opens them through `dial`. */
+class DialingAgent extends Agent {
+  readonly #options: DialOptions;
+
+  constructor(options: DialOptions) {
+    super({ keepAlive: true, maxSockets: MAX_CONNECTIONS, maxFreeSockets: MAX_CONNECTIONS, timeout: IDLE_MS });
+    this.#options = options;
+  }
+
+  override createConnection(_options: unknown, done?: (error: Error | null, socket: Duplex) => void): undefined {
+    dial(this.#options).then(
+      (socket) => done?.(null, socket),
+      // node ignores the second argument when there is an error, but its type wants one.
+      (error: Error) => done?.(error, undefined as unknown as Duplex),
+    );
+  }
+}
