@@ -1,0 +1,141 @@
+import type { Server } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import type { Listen } from '../config/config.ts';
+import type { Log } from '../observability/log.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Scope } from '../runtime/scope.ts';
+import { createHttp1Server, type Http1Handlers, type Http1Options } from './http1_server.ts';
+import { createHttp2Front, type Http2Front, type Http2Options, type StreamHandler } from './http2_server.ts';
+import { bind } from './listen.ts';
+import type { ByteCounts } from './session.ts';
+import { sniffProtocol } from './sniff.ts';
+import { openTls } from './tls.ts';
+
+/** Who answers. Without `stream` a listener speaks HTTP/1.1 only, without `request` HTTP/2 only. */
+export interface FrontHandlers extends Http1Handlers {
+  readonly stream?: StreamHandler;
+}
+
+export interface FrontOptions {
+  readonly listen: Listen;
+  readonly handlers: FrontHandlers;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly random: Random;
+  readonly http1?: Http1Options;
+  readonly http2?: Http2Options;
+  /** What a TLS client gets that offers only unknown ALPN names: gRPC listeners refuse it (default), HTTP ones let it in. */
+  readonly unknownAlpn?: 'refuse' | 'ignore';
+}
+
+/** A listener, and the connections that came through it. */
+export interface Front {
+  readonly network: string;
+  /** As bound: `127.0.0.1:8150`, `[::]:8154`, a socket's path. */
+  readonly address: string;
+  /** Takes a connection that came another way, through a WebSocket, as HTTP/2. */
+  accept(transport: Duplex & ByteCounts, remoteAddress: string): void;
+  /** Closes the listening sockets; connections go on. Idempotent. */
+  stopAccepting(): void;
+  /** GOAWAY to HTTP/2 clients, whose sessions are aged from now on; HTTP/1.1 connections close when they are idle. */
+  drain(): void;
+  /** Resolves when no connection is left; after `drain` that comes by itself, when requests are over. */
+  whenIdle(): Promise<void>;
+  /** Cuts what is left. Happens as well when the scope closes. */
+  close(): void;
+}
+
+/** After `drain`, HTTP/1.1 connections that have become idle are looked for this often. */
+const IDLE_SWEEP_MS = 250;
+
+/**
+ * Opens one listener: cleartext or TLS, HTTP/1.1 and HTTP/2 told apart by ALPN or by the first bytes.
+ * @throws AppError if the address cannot be bound or the certificate cannot be used.
+ */
+export async function openFront(options: FrontOptions): Promise<Front> {
+  const { listen, handlers, log, random } = options;
+  const scope = options.scope.child();
+  const connections = new Set<Socket>();
+  const waiters: (() => void)[] = [];
+  const http1 = handlers.request === undefined ? undefined : createHttp1Server(handlers, options.http1 ?? {});
+  const http2 =
+    handlers.stream === undefined
+      ? undefined
+      : createHttp2Front(handlers.stream, options.http2 ?? {}, { scope, log, random });
+  const route = createRouter(http1, http2, scope);
+  const tls =
+    listen.tls &&
+    openTls({
+      files: listen.tls,
+      alpn: http2 && { offered: ['h2', 'http/1.1'], unknown: options.unknownAlpn ?? 'refuse' },
+      scope,
+      log,
+      onSecure(socket) {
+        socket.on('error', ignore);
+        if (http2 !== undefined && socket.alpnProtocol === 'h2') acceptHttp2(http2, socket);
+        else route(socket);
+      },
+    });
+
+  const listener = await bind(listen, (socket) => {
+    connections.add(socket);
+    socket.on('error', ignore);
+    socket.once('close', () => {
+      connections.delete(socket);
+      if (connections.size === 0) for (const wake of waiters.splice(0)) wake();
+    });
+    if (tls === undefined) route(socket);
+    else tls.accept(socket);
+  });
+
+  const sweepIdle = () => {
+    http1?.closeIdleConnections();
+    if (connections.size > 0) scope.timeout(IDLE_SWEEP_MS, sweepIdle);
+  };
+  const front: Front = {
+    network: listen.network,
+    address: listener.address,
+    accept: (transport, remoteAddress) => {
+      if (http2 === undefined) transport.destroy();
+      else http2.accept(transport, remoteAddress);
+    },
+    stopAccepting: () => listener.close(),
+    drain() {
+      http2?.drain();
+      if (http1 !== undefined) sweepIdle();
+    },
+    whenIdle: () => (connections.size === 0 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
+    close() {
+      listener.close();
+      for (const socket of connections) socket.destroy();
+      scope.close();
+    },
+  };
+  scope.own({ close: () => front.close() });
+  return front;
+}
+
+/** Decides what speaks to a connection: what there is, or what the first bytes ask for if there are both. */
+function createRouter(
+  http1: Server | undefined,
+  http2: Http2Front | undefined,
+  scope: Scope,
+): (socket: Socket | TLSSocket) => void {
+  if (http1 === undefined) return (socket) => (http2 === undefined ? socket.destroy() : acceptHttp2(http2, socket));
+  if (http2 === undefined) return (socket) => http1.emit('connection', socket);
+  return (socket) =>
+    sniffProtocol(socket, scope, (protocol) => {
+      if (protocol === 'h2') acceptHttp2(http2, socket);
+      else http1.emit('connection', socket);
+    });
+}
+
+function acceptHttp2(http2: Http2Front, socket: Socket): void {
+  socket.allowHalfOpen = false; // half a connection is none for HTTP/2
+  if (socket.destroyed) return;
+  http2.accept(socket, socket.remoteAddress ?? '');
+}
+
+function ignore(): void {}

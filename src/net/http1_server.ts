@@ -1,0 +1,91 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+
+export interface Http1Handlers {
+  request?(req: IncomingMessage, res: ServerResponse): void;
+  /** Asked before `upgrade`; false makes the request an ordinary one. */
+  shouldUpgrade?(req: IncomingMessage): boolean;
+  upgrade?(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+}
+
+export interface Http1Options {
+  /** Time to send the head of a request; default 10 s. */
+  readonly headersTimeoutMs?: number;
+  /** Time between two requests; default 60 s. */
+  readonly keepAliveTimeoutMs?: number;
+  /** Time to send a whole request; default 0, no limit. */
+  readonly requestTimeoutMs?: number;
+}
+
+/** A request's head: one MiB and what Go's server allows on top of it. */
+const MAX_HEAD_BYTES = (1 << 20) + 4096;
+
+/** An HTTP/1.1 server that never listens: it is fed connections by `emit('connection')`. */
+export function createHttp1Server(handlers: Http1Handlers, options: Http1Options): Server {
+  const { shouldUpgrade, upgrade } = handlers;
+  const server = createServer({
+    headersTimeout: options.headersTimeoutMs ?? 10_000,
+    keepAliveTimeout: options.keepAliveTimeoutMs ?? 60_000,
+    requestTimeout: options.requestTimeoutMs ?? 0,
+    connectionsCheckingInterval: 1000,
+    maxHeaderSize: MAX_HEAD_BYTES,
+    requireHostHeader: false, // checked below, to answer in words
+    ...(shouldUpgrade === undefined ? {} : { shouldUpgradeCallback: shouldUpgrade }),
+  });
+  server.maxHeadersCount = 0; // the size is limited, and a header that is left out silently may be one that protects
+  server.on('request', (req, res) => {
+    if (lacksHost(req)) refuse(req.socket, 400, '400 Bad Request: missing required Host header');
+    else if (handlers.request === undefined) refuse(req.socket, 404, '404 Not Found');
+    else handlers.request(req, res);
+  });
+  if (upgrade !== undefined) {
+    server.on('upgrade', (req, socket, head) => {
+      if (lacksHost(req)) refuse(socket, 400, '400 Bad Request: missing required Host header');
+      else upgrade.call(handlers, req, socket, head);
+    });
+  }
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseBadRequest(error, socket));
+  server.on('error', () => {});
+  // A server that does not listen has no timer for `headersTimeout` and, on Deno, closes after one answer.
+  server.emit('listening');
+  Object.defineProperty(server, 'listening', { value: true });
+  return server;
+}
+
+function lacksHost(req: IncomingMessage): boolean {
+  return req.headers.host === undefined && req.httpVersionMajor === 1 && req.httpVersionMinor >= 1;
+}
+
+/** Answers what the parser could not read, in the words of Go's server where it has some (docs/protocol/listeners.md). */
+function refuseBadRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
+  switch (error.code) {
+    case 'HPE_HEADER_OVERFLOW':
+      refuse(socket, 431, '431 Request Header Fields Too Large');
+      break;
+    case 'HPE_INVALID_HEADER_TOKEN':
+      refuse(socket, 400, '400 Bad Request: invalid header name');
+      break;
+    case 'HPE_INVALID_TRANSFER_ENCODING':
+      refuse(socket, 501, 'Unsupported transfer encoding');
+      break;
+    case 'ERR_HTTP_REQUEST_TIMEOUT': // nobody waits for an answer to a request that he did not send
+    case 'ECONNRESET':
+      socket.destroy();
+      break;
+    default:
+      refuse(socket, 400, '400 Bad Request');
+  }
+}
+
+/** Answers on the bare socket, whose parser is of no more use, and closes. */
+function refuse(socket: Duplex, status: number, body: string): void {
+  if (!socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const reason = body.startsWith(`${status} `) ? body.slice(4) : (STATUS_CODES[status] ?? '');
+  socket.end(
+    `HTTP/1.1 ${status} ${reason}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n\r\n${body}`,
+    () => socket.destroy(),
+  );
+}

@@ -1,0 +1,157 @@
+import type { ServerHttp2Session } from 'node:http2';
+import type { Closeable, Scope } from '../runtime/scope.ts';
+import type { ConnectionAge } from './connection_age.ts';
+import { KEEPALIVE_CHECK_MS, Keepalive, PingPolicy } from './keepalive.ts';
+import type { SessionWindow } from './windows.ts';
+
+/** An HTTP/2 connection as its streams see it. */
+export interface Session {
+  /** Closed when the connection is gone. */
+  readonly scope: Scope;
+  /** The peer's IP address; empty when it came through a UNIX socket. */
+  readonly remoteAddress: string;
+  /**
+   * Calls `f` once when the connection has reached its age or the server drains: time to end long polls and idle tunnels with
+   * OK. At once if that has happened already. Returns what takes `f` back.
+   */
+  onAge(f: () => void): () => void;
+  /** A stream of this session begins to receive bulk data: the windows are sized by how many do. */
+  streamBusy(): void;
+  /** It no longer does; every `streamBusy` needs one. */
+  streamIdle(): void;
+}
+
+/** The bytes that HTTP/2 has read from and written to its transport. */
+export interface ByteCounts {
+  readonly bytesRead: number;
+  readonly bytesWritten: number;
+}
+
+export interface SessionOptions {
+  readonly remoteAddress: string;
+  readonly transport: ByteCounts;
+  readonly age: ConnectionAge | undefined;
+  readonly window: SessionWindow | undefined;
+  /** Refuse clients that ping too often, as gRPC servers do. */
+  readonly limitPings: boolean;
+}
+
+/** HTTP/2's ENHANCE_YOUR_CALM. */
+const ENHANCE_YOUR_CALM = 11;
+/** A peer that is sent away gets so long to read why. */
+const FAREWELL_MS = 100;
+
+/** Keeps one HTTP/2 session alive, honest and mortal. One timer for all of it. */
+export class ManagedSession implements Session, Closeable {
+  readonly scope: Scope;
+  readonly remoteAddress: string;
+  readonly #session: ServerHttp2Session;
+  readonly #options: SessionOptions;
+  readonly #keepalive: Keepalive;
+  readonly #startedMs: number;
+  readonly #ageListeners = new Set<() => void>();
+  #aged = false;
+  #leaving = false;
+
+  /** @param scope the session's own; closed by this object. */
+  constructor(session: ServerHttp2Session, scope: Scope, options: SessionOptions) {
+    this.scope = scope;
+    this.remoteAddress = options.remoteAddress;
+    this.#session = session;
+    this.#options = options;
+    this.#startedMs = scope.clock.monotonicMs();
+    this.#keepalive = new Keepalive(this.#startedMs);
+    session.on('error', ignore); // 'close' follows, and says the same
+    session.once('close', () => {
+      options.window?.close();
+      scope.close();
+    });
+    if (options.limitPings) this.#limitPings();
+    scope.own(this);
+    this.#scheduleCheck();
+  }
+
+  onAge(f: () => void): () => void {
+    if (this.#aged) {
+      f();
+      return () => {};
+    }
+    this.#ageListeners.add(f);
+    return () => this.#ageListeners.delete(f);
+  }
+
+  streamBusy(): void {
+    this.#options.window?.streamBusy();
+  }
+
+  streamIdle(): void {
+    this.#options.window?.streamIdle();
+  }
+
+  /** GOAWAY, and the age is reached: streams that are open go on, there will be no new ones. */
+  drain(): void {
+    this.#leave();
+    this.#reachAge();
+  }
+
+  close(): void {
+    if (!this.#session.destroyed) this.#session.destroy();
+  }
+
+  /** `close()` sends one GOAWAY with the true last stream id; the two-step GOAWAY of gRPC loses streams in this runtime. */
+  #leave(): void {
+    if (this.#leaving) return;
+    this.#leaving = true;
+    if (!this.#session.destroyed) this.#session.close();
+  }
+
+  #reachAge(): void {
+    if (this.#aged) return;
+    this.#aged = true;
+    const listeners = [...this.#ageListeners];
+    this.#ageListeners.clear();
+    for (const f of listeners) f();
+  }
+
+  #scheduleCheck(): void {
+    const { age } = this.#options;
+    const elapsedMs = this.scope.clock.monotonicMs() - this.#startedMs;
+    let delayMs = KEEPALIVE_CHECK_MS;
+    if (age !== undefined) {
+      for (const at of [age.goAwayMs, age.ageMs, age.closeMs]) {
+        if (at > elapsedMs) delayMs = Math.min(delayMs, at - elapsedMs);
+      }
+    }
+    this.scope.timeout(delayMs, () => this.#check());
+  }
+
+  #check(): void {
+    const { age, transport, window } = this.#options;
+    const nowMs = this.scope.clock.monotonicMs();
+    const elapsedMs = nowMs - this.#startedMs;
+    if (age !== undefined) {
+      if (elapsedMs >= age.closeMs) this.close();
+      else if (elapsedMs >= age.goAwayMs) this.#leave();
+      if (elapsedMs >= age.ageMs) this.#reachAge();
+    }
+    if (this.#session.destroyed) return;
+    const verdict = this.#keepalive.check(nowMs, transport.bytesRead);
+    if (verdict === 'dead') this.close();
+    else if (verdict === 'ping') this.#session.ping(ignore);
+    window?.grow();
+    this.#scheduleCheck();
+  }
+
+  #limitPings(): void {
+    const policy = new PingPolicy();
+    const session = this.#session;
+    session.on('ping', () => {
+      if (session.destroyed || policy.allow(this.scope.clock.monotonicMs(), this.#options.transport.bytesWritten))
+        return;
+      session.goaway(ENHANCE_YOUR_CALM, session.state.lastProcStreamID ?? 0, Buffer.from('too_many_pings'));
+      this.scope.timeout(FAREWELL_MS, () => this.close());
+    });
+  }
+}
+
+function ignore(): void {}

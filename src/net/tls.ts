@@ -1,0 +1,130 @@
+import type { Socket } from 'node:net';
+import { createServer, type TLSSocket } from 'node:tls';
+import type { Log } from '../observability/log.ts';
+import { errorText } from '../runtime/app_error.ts';
+import type { Scope } from '../runtime/scope.ts';
+import { type CertificateFiles, certificateVersion, readCertificate } from './certificate.ts';
+
+/** What a listener offers through ALPN, best first; undefined: it does not look at ALPN at all. */
+export interface Alpn {
+  readonly offered: readonly string[];
+  /** A client that offers only unknown names: refused with alert 120, or let in as if it had said nothing. */
+  readonly unknown: 'refuse' | 'ignore';
+}
+
+export interface TlsOptions {
+  readonly files: CertificateFiles;
+  readonly alpn: Alpn | undefined;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly onSecure: (socket: TLSSocket) => void;
+}
+
+/** The ends of accepted connections that have yet to say which protocol they speak. */
+export interface TlsFront {
+  accept(socket: Socket): void;
+}
+
+/** TLS 1.2 only with forward secrecy and authenticated encryption; 1.3 has nothing else (docs/protocol/listeners.md). */
+const VERSIONS_AND_SUITES = {
+  minVersion: 'TLSv1.2',
+  honorCipherOrder: true,
+  ciphers: [
+    'TLS_AES_128_GCM_SHA256',
+    'TLS_AES_256_GCM_SHA384',
+    'TLS_CHACHA20_POLY1305_SHA256',
+    'ECDHE-ECDSA-AES128-GCM-SHA256',
+    'ECDHE-RSA-AES128-GCM-SHA256',
+    'ECDHE-ECDSA-AES256-GCM-SHA384',
+    'ECDHE-RSA-AES256-GCM-SHA384',
+    'ECDHE-ECDSA-CHACHA20-POLY1305',
+    'ECDHE-RSA-CHACHA20-POLY1305',
+  ].join(':'),
+} as const;
+
+const HANDSHAKE_TIMEOUT_MS = 20_000;
+/** Certificates are looked at this often. A stat, not a watch: watches miss what network and overlay filesystems change. */
+const RELOAD_INTERVAL_MS = 10_000;
+/** The first byte of a TLS connection: a handshake record. */
+const TLS_HANDSHAKE = 0x16;
+
+/**
+ * Ends TLS on the connections it is given.
+ * @throws AppError if the certificate cannot be used.
+ */
+export function openTls(options: TlsOptions): TlsFront {
+  const { files, alpn, scope, log } = options;
+  const server = createServer({
+    ...readCertificate(files),
+    ...VERSIONS_AND_SUITES,
+    allowHalfOpen: true,
+    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    ...(alpn === undefined
+      ? {}
+      : { ALPNCallback: ({ protocols }: { protocols: string[] }) => chooseAlpn(alpn, protocols) }),
+  });
+  server.on('secureConnection', options.onSecure);
+  server.on('tlsClientError', (error, socket) => {
+    if (log.debugEnabled) log.debug('TLS handshake failed', { error: errorText(error) });
+    socket.destroy();
+  });
+  server.on('error', () => {});
+  reloadCertificate(files, scope, log, (pair) => server.setSecureContext({ ...pair, ...VERSIONS_AND_SUITES }));
+  return {
+    accept(socket) {
+      const silence = scope.timeout(HANDSHAKE_TIMEOUT_MS, () => socket.destroy());
+      socket.once('close', () => silence.stop());
+      socket.once('readable', () => {
+        silence.stop();
+        const first: Buffer | null = socket.read();
+        if (first === null) socket.destroy();
+        else if (first[0] === TLS_HANDSHAKE) {
+          socket.unshift(first);
+          server.emit('connection', socket);
+        } else refusePlainText(socket, first);
+      });
+    },
+  };
+}
+
+/** A name of the client's list, or undefined, which makes the runtime send alert 120. */
+function chooseAlpn(alpn: Alpn, protocols: readonly string[]): string | undefined {
+  const chosen = alpn.offered.find((name) => protocols.includes(name));
+  if (chosen !== undefined || alpn.unknown === 'refuse') return chosen;
+  return protocols[0]; // there is no way to go on without a name: repeat the client's
+}
+
+/** Somebody who forgot the "s" of https is told so in words that his HTTP client can show. */
+function refusePlainText(socket: Socket, first: Buffer): void {
+  const isHttp = /^(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|CONNECT|TRACE|PRI) /.test(first.toString('latin1', 0, 8));
+  if (!isHttp) {
+    socket.destroy();
+    return;
+  }
+  socket.end('HTTP/1.0 400 Bad Request\r\n\r\nClient sent an HTTP request to an HTTPS server.\n');
+  socket.resume();
+  socket.setTimeout(1000, () => socket.destroy());
+}
+
+function reloadCertificate(
+  files: CertificateFiles,
+  scope: Scope,
+  log: Log,
+  use: (pair: { cert: Buffer; key: Buffer }) => void,
+): void {
+  let served = certificateVersion(files);
+  const look = () => {
+    const version = certificateVersion(files);
+    if (version !== served) {
+      served = version;
+      try {
+        use(readCertificate(files));
+        log.info('TLS certificate reloaded', { certificate_file: files.certificateFile });
+      } catch (error) {
+        log.error('TLS certificate not reloaded, the old one stays in use', { error: errorText(error) });
+      }
+    }
+    scope.timeout(RELOAD_INTERVAL_MS, look);
+  };
+  scope.timeout(RELOAD_INTERVAL_MS, look);
+}

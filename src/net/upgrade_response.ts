@@ -1,0 +1,45 @@
+import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+
+/** An ordinary response for a request that asked for an upgrade, in case it is refused. */
+export interface UpgradeResponse {
+  readonly response: ServerResponse;
+  /** Takes the response off the socket: the upgrade was accepted, the bytes are the caller's. */
+  detach(): void;
+}
+
+/**
+ * Node hands the bare socket to whoever handles an upgrade. This makes a response for it; once that is complete, the
+ * connection goes back to the HTTP server, so that a refused client may send its next request on it.
+ */
+export function createUpgradeResponse(
+  server: Server,
+  request: IncomingMessage,
+  socket: Duplex,
+  head: Buffer,
+): UpgradeResponse {
+  const response = new ServerResponse(request);
+  const connection = socket as Socket; // what assignSocket wants; it only uses what every Duplex has
+  const onError = () => {}; // 'close' follows, which the response passes on
+  const onDrain = () => response.emit('drain');
+  const detach = () => {
+    response.detachSocket(connection);
+    socket.off('error', onError);
+    socket.off('drain', onDrain);
+  };
+  socket.on('error', onError);
+  socket.on('drain', onDrain);
+  response.assignSocket(connection);
+  response.on('finish', () => {
+    detach();
+    if (socket.destroyed) return;
+    if (!response.shouldKeepAlive) {
+      socket.end();
+      return;
+    }
+    if (head.length > 0) socket.unshift(head);
+    server.emit('connection', socket);
+  });
+  return { response, detach };
+}
