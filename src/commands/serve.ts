@@ -1,0 +1,52 @@
+import process from 'node:process';
+import { runServer } from '../app/server.ts';
+import { loadConfig } from '../config/load.ts';
+import { formatProblem } from '../config/problem.ts';
+import { createJsonLog } from '../observability/json_log.ts';
+import { createLogQueue, standardError } from '../observability/log_queue.ts';
+import { errorText } from '../runtime/app_error.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { abort, type Console } from './console.ts';
+import { aboutProblems } from './problems.ts';
+
+/** Lines that wait for a slow reader of standard error; then they are dropped, and counted. */
+const logBytes = 4 * 1024 * 1024;
+
+/** How long the last lines may take to get out. */
+const flushMs = 1000;
+
+/** Serves until a signal comes. Resolves with the exit status when everything is stopped. */
+export async function serve(file: string, console: Console): Promise<0 | 1> {
+  const loaded = await loadConfig(file);
+  if ('problems' in loaded) return abort(console, aboutProblems(loaded.problems));
+  const { config, warnings } = loaded;
+  const { level } = config.observability.logging;
+  const queue = createLogQueue({
+    clock: systemClock,
+    output: standardError,
+    limitBytes: logBytes,
+    droppedLine: (count) => {
+      const lines: string[] = [];
+      const write = (line: string): void => void lines.push(line);
+      createJsonLog({ level: 'warn', clock: systemClock, write }).warn('Log lines dropped', { count });
+      return lines.join('');
+    },
+  });
+  const log = createJsonLog({ level, clock: systemClock, write: (line) => queue.write(line) });
+  for (const warning of warnings) log.warn(`Configuration: ${formatProblem(warning)}`);
+  try {
+    await runServer({ config, log, signal: shutdownSignal() });
+    await queue.flush(flushMs);
+    return 0;
+  } catch (error) {
+    await queue.flush(flushMs);
+    return abort(console, errorText(error));
+  }
+}
+
+/** Aborted by the first SIGINT or SIGTERM. Later ones change nothing: the shutdown has its own deadlines. */
+function shutdownSignal(): AbortSignal {
+  const controller = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.on(name, () => controller.abort(name));
+  return controller.signal;
+}

@@ -1,0 +1,99 @@
+import { write } from 'node:fs';
+import type { Clock, Timer } from '../runtime/clock.ts';
+
+/** Writes some of the bytes and tells how many; like fs.write, it may fail with EAGAIN. */
+export type Output = (bytes: Buffer, done: (error: NodeJS.ErrnoException | null, written: number) => void) => void;
+
+/** Lines on their way out, so that nobody waits for whoever reads the log. */
+export interface LogQueue {
+  /** Takes a line, or counts it as dropped when too much waits already. */
+  write(line: string): void;
+  /** Lines dropped so far. */
+  readonly dropped: number;
+  /** Resolves when everything is out, or after `deadlineMs` with some of it lost. */
+  flush(deadlineMs: number): Promise<void>;
+}
+
+export interface LogQueueOptions {
+  readonly clock: Clock;
+  readonly output: Output;
+  /** How many bytes may wait. */
+  readonly limitBytes: number;
+  /** The line that tells of `count` dropped lines once there is room again. */
+  readonly droppedLine: (count: number) => string;
+}
+
+/** How long to leave a full pipe alone that does not block. */
+const retryMs = 20;
+
+/**
+ * `process.stderr` blocks the whole process while a pipe is full; this writes off the main thread, one write at a time.
+ */
+export function createLogQueue({ clock, output, limitBytes, droppedLine }: LogQueueOptions): LogQueue {
+  let waiting: string[] = [];
+  let waitingBytes = 0;
+  let dropped = 0;
+  let toldOf = 0;
+  let writing = false;
+  let broken = false;
+  let flushed: (() => void)[] = [];
+
+  const next = (): void => {
+    if (dropped > toldOf && !broken) {
+      waiting.push(droppedLine(dropped - toldOf));
+      toldOf = dropped;
+    }
+    if (waiting.length === 0 || broken) {
+      writing = false;
+      for (const resolve of flushed.splice(0)) resolve();
+      return;
+    }
+    writing = true;
+    const batch = Buffer.from(waiting.join(''));
+    waiting = [];
+    waitingBytes = 0;
+    put(batch);
+  };
+  const put = (bytes: Buffer): void => {
+    output(bytes, (error, written) => {
+      if (error?.code === 'EAGAIN') clock.startTimer(retryMs, () => put(bytes));
+      else if (error) {
+        // Nobody reads the log any more; the process goes on without it.
+        broken = true;
+        waiting = [];
+        next();
+      } else if (written < bytes.length) put(bytes.subarray(written));
+      else next();
+    });
+  };
+  return {
+    write(line) {
+      const bytes = Buffer.byteLength(line);
+      if (broken || waitingBytes + bytes > limitBytes) {
+        dropped++;
+        return;
+      }
+      waiting.push(line);
+      waitingBytes += bytes;
+      if (!writing) next();
+    },
+    get dropped() {
+      return dropped;
+    },
+    flush(deadlineMs) {
+      if (!writing) return Promise.resolve();
+      return new Promise((resolve) => {
+        const timer: Timer = clock.startTimer(deadlineMs, done);
+        function done(): void {
+          timer.stop();
+          flushed = flushed.filter((other) => other !== done);
+          resolve();
+        }
+        flushed.push(done);
+      });
+    },
+  };
+}
+
+/** Standard error, off the main thread. */
+export const standardError: Output = (bytes, done) => write(2, bytes, done);
