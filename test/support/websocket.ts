@@ -1,0 +1,37 @@
+import { once } from 'node:events';
+import { connect } from 'node:net';
+import { createWebSocketStream, WebSocket } from 'ws';
+import { connectOptions, type Endpoint } from './endpoint.ts';
+import { type GrpcConnection, grpcOver } from './grpc_client.ts';
+
+/** Opens a WebSocket as agentk does. `protocols` default: the one that the server wants. */
+export async function openWebSocket(
+  endpoint: Endpoint,
+  protocols: readonly string[] = ['ws-tunnel'],
+  path = '/-/kubernetes-agent/',
+): Promise<WebSocket> {
+  const socket = webSocket(endpoint, protocols, path);
+  await once(socket, 'open');
+  return socket;
+}
+
+/** The same, not yet open. */
+export function webSocket(endpoint: Endpoint, protocols: readonly string[], path = '/'): WebSocket {
+  const tls = endpoint.ca === undefined ? {} : { ca: endpoint.ca, servername: 'localhost' };
+  const socket = new WebSocket(`${endpoint.ca === undefined ? 'ws' : 'wss'}://localhost${path}`, [...protocols], {
+    perMessageDeflate: false,
+    ...(endpoint.ca === undefined
+      ? { createConnection: () => connect(connectOptions(endpoint)) }
+      : { ...connectOptions(endpoint), ...tls }),
+  });
+  socket.on('error', () => {});
+  return socket;
+}
+
+/** gRPC inside a WebSocket. */
+export async function grpcInWebSocket(endpoint: Endpoint): Promise<GrpcConnection> {
+  const socket = await openWebSocket(endpoint);
+  const duplex = createWebSocketStream(socket);
+  duplex.on('error', () => {});
+  return await grpcOver(duplex);
+}
