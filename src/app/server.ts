@@ -1,16 +1,95 @@
+import { ConnectionLimit } from '../auth/connection_limit.ts';
 import type { Config } from '../config/config.ts';
+import { createGetConfiguration } from '../modules/agent_configuration/get_configuration.ts';
+import { createAgentRegistrar } from '../modules/agent_registrar/register.ts';
+import { createConnect, isConnect } from '../modules/reverse_tunnel/connect.ts';
+import type { Front } from '../net/front.ts';
 import type { Log } from '../observability/log.ts';
+import { createMetrics } from '../observability/metrics.ts';
+import { Router } from '../routing/router.ts';
+import { systemClock } from '../runtime/clock.ts';
+import { systemRandom } from '../runtime/random.ts';
+import { Scope } from '../runtime/scope.ts';
+import { createMemoryStore } from '../store/memory/memory_store.ts';
+import { TunnelRegistry } from '../tunnel/registry.ts';
+import { openAgentApi } from './agent_api.ts';
+import { drain } from './drain.ts';
+import { createIdentities } from './identities.ts';
+import { openKubernetesApi } from './kubernetes_api.ts';
+import { openObservability } from './observability.ts';
+import { Readiness } from './readiness.ts';
+import { openRpcApi } from './rpc_api.ts';
 
-/** Builds everything, serves until `signal` is aborted, drains. Rejects when it cannot start. */
-export function runServer({ log, signal }: { config: Config; log: Log; signal: AbortSignal }): Promise<void> {
-  log.info('Nothing is served yet');
-  return new Promise((resolve) => {
-    // A pending promise alone does not keep the process alive.
-    const keepAlive = new MessageChannel();
-    keepAlive.port1.onmessage = () => {};
-    signal.addEventListener('abort', () => {
-      keepAlive.port1.close();
-      resolve();
-    });
-  });
+/**
+ * Runs the server until `signal` is aborted and everything has drained.
+ * @throws AppError if it cannot start; whatever was opened by then is closed
+ */
+export async function runServer(options: { config: Config; log: Log; signal: AbortSignal }): Promise<void> {
+  const { config, log, signal } = options;
+  const scope = new Scope(systemClock);
+  const readiness = new Readiness();
+  readiness.set('server', 'starting');
+  try {
+    const fronts = await openFronts(config, log, scope, readiness);
+    readiness.set('server', undefined);
+    await aborted(signal);
+    readiness.set('server', 'shutting down');
+    await drain({ config, fronts, scope, log });
+  } finally {
+    scope.close();
+  }
+}
+
+/** Builds the server and opens its ports; the one for probes first, so that it can say what the others wait for. */
+async function openFronts(config: Config, log: Log, scope: Scope, readiness: Readiness): Promise<Front[]> {
+  const random = systemRandom;
+  const base = { scope, log, random };
+  const store = createMemoryStore({ clock: scope.clock });
+  const metrics = createMetrics(() => store.agentDirectory.count());
+  const { agents, users } = createIdentities({ ...base, config, store });
+  const tunnels = new TunnelRegistry();
+  const router = new Router({ tunnels, scope, log });
+  const connect = createConnect({ agents, tunnels });
+  const { listen } = config.agent;
+  const externalUrl = config.gitlab?.externalUrl ?? '';
+
+  await openObservability({ ...base, config: config.observability, readiness, metrics });
+  const fronts = [
+    await openAgentApi({
+      ...base,
+      listen,
+      server: config.server,
+      methods: [
+        connect,
+        createGetConfiguration({ agents, externalUrl }),
+        ...createAgentRegistrar({
+          agents,
+          directory: store.agentDirectory,
+          ttlMs: config.agent.redisConnInfoTtlMs,
+          log,
+        }),
+      ],
+      fallback: (path) => (isConnect(path) ? connect : undefined),
+      limit: new ConnectionLimit({
+        limiter: store.tokenLimiter,
+        connectionsPerTokenPerMinute: listen.connectionsPerTokenPerMinute,
+        log,
+        onExceeded: () => metrics.agentRateExceeded.inc(),
+      }),
+    }),
+  ];
+  if (config.api !== undefined) fronts.push(await openRpcApi({ ...base, name: 'API', listen: config.api.listen }));
+  if (config.privateApi !== undefined) {
+    fronts.push(await openRpcApi({ ...base, name: 'Private API', listen: config.privateApi.listen }));
+  }
+  const { kubernetesApi } = config.agent;
+  if (kubernetesApi !== undefined) {
+    fronts.push(await openKubernetesApi({ ...base, config: kubernetesApi, externalUrl, users, agents: router }));
+  }
+  return fronts;
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -29,7 +29,7 @@ export interface Call {
 export interface CallSink {
   /** Left out by who has no use for metadata, which then is not even decoded. */
   header?(metadata: Metadata): void;
-  /** One message's payload. Valid only during the call: it may be a view of a buffer that is used again. */
+  /** One message's payload. It may be kept, but is a view that keeps a larger buffer alive. */
   message(payload: Buffer): void;
   trailer?(metadata: Metadata): void;
   end(status: GrpcStatus): void;

@@ -20,7 +20,7 @@ export interface CallSession {
 
 /** Who reads a call's requests. */
 export interface RequestSink {
-  /** One message's payload; valid only during the call. */
+  /** One message's payload. It may be kept, but is a view that keeps a larger buffer alive. */
   request(payload: Buffer): void;
   /** The client sends nothing more. */
   requestsDone(): void;
@@ -48,6 +48,7 @@ export class ServerCall {
   #responded = false;
   /** Set once the outcome is decided, by us or by the client. */
   #over = false;
+  #whenOver: (() => void) | undefined;
   #clientDone = false;
   #paused = false;
   #trailers: GrpcStatus | undefined;
@@ -83,10 +84,14 @@ export class ServerCall {
     return this.#over;
   }
 
-  /** Starts reading. To be called once, before the handler returns to the event loop. */
+  /** Starts reading; to be called once. If the client is gone by then, the sink hears so at once. */
   receive(sink: RequestSink): void {
     this.#sink = sink;
     const stream = this.#stream;
+    if (stream.destroyed) {
+      this.#closed();
+      return;
+    }
     stream.on('data', (chunk: Buffer) => this.#reader.push(chunk));
     stream.on('end', () => {
       this.#clientDone = true;
@@ -95,6 +100,12 @@ export class ServerCall {
     stream.on('close', () => this.#closed());
     const timeoutMs = parseGrpcTimeout(this.metadata('grpc-timeout'));
     if (timeoutMs !== undefined) this.#deadline = this.session.scope.timeout(timeoutMs, () => this.#deadlinePassed());
+  }
+
+  /** Calls `f` once when the call is over, whoever ended it; at once if it is. At most one function. */
+  onOver(f: () => void): void {
+    if (this.#over) f();
+    else this.#whenOver = f;
   }
 
   /** Sends one message. False: wait for `onDrain`. */
@@ -199,5 +210,6 @@ export class ServerCall {
     this.#reader.stop();
     // A paused stream would never see the client's end, nor close.
     if (this.#paused) this.#stream.resume();
+    this.#whenOver?.();
   }
 }

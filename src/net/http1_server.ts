@@ -5,7 +5,8 @@ export interface Http1Handlers {
   request?(req: IncomingMessage, res: ServerResponse): void;
   /** Asked before `upgrade`; false makes the request an ordinary one. */
   shouldUpgrade?(req: IncomingMessage): boolean;
-  upgrade?(req: IncomingMessage, socket: Duplex, head: Buffer): void;
+  /** `giveBack` returns the connection to the server, which then expects a request on it. */
+  upgrade?(req: IncomingMessage, socket: Duplex, head: Buffer, giveBack: (socket: Duplex) => void): void;
 }
 
 export interface Http1Options {
@@ -41,7 +42,7 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
   if (upgrade !== undefined) {
     server.on('upgrade', (req, socket, head) => {
       if (lacksHost(req)) refuse(socket, 400, '400 Bad Request: missing required Host header');
-      else upgrade.call(handlers, req, socket, head);
+      else upgrade.call(handlers, req, socket, head, (returned) => server.emit('connection', returned));
     });
   }
   server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseBadRequest(error, socket));

@@ -1,4 +1,4 @@
-import { type IncomingMessage, type Server, ServerResponse } from 'node:http';
+import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 
@@ -10,14 +10,14 @@ export interface UpgradeResponse {
 }
 
 /**
- * Node hands the bare socket to whoever handles an upgrade. This makes a response for it; once that is complete, the
- * connection goes back to the HTTP server, so that a refused client may send its next request on it.
+ * Node hands the bare socket to whoever handles an upgrade. This makes a response for it; once that is complete, `giveBack`
+ * gets the connection, with `head` in it again, so that a refused client may send its next request on it.
  */
 export function createUpgradeResponse(
-  server: Server,
   request: IncomingMessage,
   socket: Duplex,
   head: Buffer,
+  giveBack: (socket: Duplex) => void,
 ): UpgradeResponse {
   const response = new ServerResponse(request);
   const connection = socket as Socket; // what assignSocket wants; it only uses what every Duplex has
@@ -39,7 +39,7 @@ export function createUpgradeResponse(
       return;
     }
     if (head.length > 0) socket.unshift(head);
-    server.emit('connection', socket);
+    giveBack(socket);
   });
   return { response, detach };
 }

@@ -1,3 +1,4 @@
+import type { AgentDirectory } from './agent_directory.ts';
 import type { ErrorCache } from './error_cache.ts';
 import type { TokenLimiter } from './token_limiter.ts';
 
@@ -5,4 +6,5 @@ import type { TokenLimiter } from './token_limiter.ts';
 export interface Store {
   readonly tokenLimiter: TokenLimiter;
   readonly errorCache: ErrorCache;
+  readonly agentDirectory: AgentDirectory;
 }

@@ -18,8 +18,23 @@ import { StatusCode } from '../runtime/status_code.ts';
 /** Full method names (`/service/method`) that an agent serves through its tunnels. */
 export type Methods = ReadonlySet<string>;
 
+/** Agents send the same few bytes with each tunnel: decoded once, kept once. */
+const knownDescriptors = new Map<string, Methods>();
+const KNOWN_DESCRIPTORS = 100;
+const KNOWN_DESCRIPTOR_BYTES = 4096;
+
 /** @throws AppError InvalidArgument with upstream's text if a service or method has no name */
-export function decodeDescriptor(bytes: Uint8Array): Methods {
+export function decodeDescriptor(bytes: Buffer): Methods {
+  const key = bytes.toString('latin1');
+  const known = knownDescriptors.get(key);
+  if (known !== undefined) return known;
+  const methods = readDescriptor(bytes);
+  if (bytes.length <= KNOWN_DESCRIPTOR_BYTES && knownDescriptors.size < KNOWN_DESCRIPTORS)
+    knownDescriptors.set(key, methods);
+  return methods;
+}
+
+function readDescriptor(bytes: Uint8Array): Methods {
   const methods = new Set<string>();
   const { agentDescriptor } = decode(() => fromBinary(DescriptorSchema, bytes)) satisfies Descriptor;
   if (agentDescriptor === undefined) throw invalidDescriptor('invalid Descriptor.AgentDescriptor: value is required');

@@ -1,16 +1,16 @@
-import { Automaton, END_OF_STREAM } from '../grpc/automaton.ts';
+import { Automaton, END_OF_STREAM, START } from '../grpc/automaton.ts';
 import type { Call, CallSink } from '../grpc/call.ts';
 import { MalformedMessage, WireReader } from '../grpc/protobuf_wire.ts';
 import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
 import { type GrpcStatus, OK } from '../grpc/status.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import { decodeError, decodeMetadata, type Methods } from './agent_messages.ts';
+import { decodeDescriptor, decodeError, decodeMetadata, type Methods } from './agent_messages.ts';
 import { CLOSE_SEND_FRAME, FromAgent, messageFrameSize, requestInfoFrame, writeMessageFrame } from './connect_wire.ts';
 
 /** What may follow what in an agent's messages (docs/protocol/tunnel.md, order of messages). */
-export const agentMessages = new Automaton({
-  [-2]: [FromAgent.descriptor],
+const agentMessages = new Automaton({
+  [START]: [FromAgent.descriptor],
   [FromAgent.descriptor]: [FromAgent.header, FromAgent.error],
   [FromAgent.header]: [FromAgent.message, FromAgent.trailer],
   [FromAgent.message]: [FromAgent.message, FromAgent.trailer],
@@ -20,27 +20,31 @@ export const agentMessages = new Automaton({
 
 /** Whoever keeps idle tunnels. */
 export interface TunnelKeeper {
-  /** The tunnel cannot be used any more. */
+  /** The tunnel is idle and may be used. */
+  add(tunnel: Tunnel): void;
+  /** An idle tunnel cannot be used any more. */
   lost(tunnel: Tunnel): void;
 }
+
+const NO_METHODS: Methods = new Set();
 
 /** One serves all tunnels: a message is read to its end before anybody is called. */
 const wire = new WireReader();
 
 /**
- * One ReverseTunnel/Connect stream of an agent, after its descriptor: idle until somebody opens a call through it, which it
- * then carries, one at the most. The tunnel is that call: no layer in between touches the bytes.
+ * One ReverseTunnel/Connect stream of an agent. Once the agent has described itself the tunnel is idle, until somebody opens
+ * a call through it, which it then carries, one at the most. The tunnel is that call: no layer in between touches the bytes.
  */
 export class Tunnel implements Call, RequestSink {
   readonly agentId: bigint;
-  readonly methods: Methods;
   readonly #stream: ServerCall;
   readonly #keeper: TunnelKeeper;
   #stopWaitingForAge: () => void;
   #sink: CallSink | undefined;
-  #state: 'idle' | 'busy' | 'done' = 'idle';
+  #state: 'opening' | 'idle' | 'busy' | 'done' = 'opening';
+  #methods = NO_METHODS;
   /** The last message of the agent, as the automaton counts. */
-  #received: number = FromAgent.descriptor;
+  #received: number = START;
   #outcome: GrpcStatus = OK;
   /** What leaves together with the next flush. */
   #queue: Uint8Array[] = [];
@@ -48,12 +52,18 @@ export class Tunnel implements Call, RequestSink {
   #method: string | undefined;
   #closeSend = false;
 
-  constructor(stream: ServerCall, agentId: bigint, methods: Methods, keeper: TunnelKeeper) {
+  /** Starts reading `stream`; the tunnel gives itself to `keeper` when it is idle. */
+  constructor(stream: ServerCall, agentId: bigint, keeper: TunnelKeeper) {
     this.#stream = stream;
     this.agentId = agentId;
-    this.methods = methods;
     this.#keeper = keeper;
     this.#stopWaitingForAge = stream.session.onAge(() => this.end(OK));
+    if (this.#state === 'opening') stream.receive(this);
+  }
+
+  /** What the agent serves through this tunnel. */
+  get methods(): Methods {
+    return this.#methods;
   }
 
   /** Opens the one call. To be called on an idle tunnel. Nothing leaves before the first write or half-close. */
@@ -66,9 +76,9 @@ export class Tunnel implements Call, RequestSink {
     return this;
   }
 
-  /** Ends an idle tunnel; with OK the agent reconnects at once. A busy one goes on. */
+  /** Ends a tunnel that carries no call; with OK the agent reconnects at once. A busy one goes on. */
   end(status: GrpcStatus): void {
-    if (this.#state !== 'idle') return;
+    if (this.#state === 'busy' || this.#state === 'done') return;
     this.#finish();
     this.#keeper.lost(this);
     this.#stream.end(status);
@@ -135,7 +145,24 @@ export class Tunnel implements Call, RequestSink {
     }
   }
 
+  #describe(field: number, descriptor: Buffer): void {
+    if (field !== FromAgent.descriptor) {
+      const name =
+        (['header', 'message', 'trailer', 'error'] as const).find((member) => FromAgent[member] === field) ?? '';
+      const goName = name.charAt(0).toUpperCase() + name.slice(1);
+      throw new AppError(StatusCode.InvalidArgument, `Invalid oneof value type: *rpc.ConnectRequest_${goName}`);
+    }
+    this.#methods = decodeDescriptor(descriptor);
+    this.#received = field;
+    this.#state = 'idle';
+    this.#keeper.add(this);
+  }
+
   requestsDone(): void {
+    if (this.#state === 'opening') {
+      this.#fail({ code: StatusCode.Unknown, message: 'EOF' });
+      return;
+    }
     if (this.#state === 'idle') {
       // It cannot answer any more, so it is of no use; agents do not do this, and the stream is theirs to close.
       this.#keeper.lost(this);
@@ -168,13 +195,16 @@ export class Tunnel implements Call, RequestSink {
       end = wire.valueEnd;
     }
     if (field === 0) throw new AppError(StatusCode.InvalidArgument, 'invalid ConnectRequest.Msg: value is required');
+    if (this.#state === 'opening') {
+      this.#describe(field, payload.subarray(start, end));
+      return;
+    }
     const refusal = agentMessages.refuse(this.#received, field);
     if (refusal !== undefined) throw new AppError(StatusCode.InvalidArgument, refusal);
-    if (this.#state === 'idle') {
+    const sink = this.#sink;
+    if (sink === undefined)
       throw new AppError(StatusCode.InvalidArgument, `unexpected field number received: ${field}`);
-    }
     this.#received = field;
-    const sink = this.#sink!;
     switch (field) {
       case FromAgent.message:
         sink.message(dataOf(payload, start, end));
@@ -202,7 +232,7 @@ export class Tunnel implements Call, RequestSink {
     if (was === 'done') return;
     this.#finish();
     if (was === 'idle') this.#keeper.lost(this);
-    else this.#sink?.end(status);
+    else if (was === 'busy') this.#sink?.end(status);
   }
 
   #finish(): void {

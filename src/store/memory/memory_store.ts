@@ -1,9 +1,14 @@
 import type { Clock } from '../../runtime/clock.ts';
 import type { Store } from '../store.ts';
+import { MemoryAgentDirectory } from './agent_directory.ts';
 import { MemoryErrorCache } from './error_cache.ts';
 import { MemoryTokenLimiter } from './token_limiter.ts';
 
 /** The store of a node that has nobody to share with. */
 export function createMemoryStore(deps: { readonly clock: Clock }): Store {
-  return { tokenLimiter: new MemoryTokenLimiter(deps.clock), errorCache: new MemoryErrorCache(deps.clock) };
+  return {
+    tokenLimiter: new MemoryTokenLimiter(deps.clock),
+    errorCache: new MemoryErrorCache(deps.clock),
+    agentDirectory: new MemoryAgentDirectory(deps.clock),
+  };
 }

@@ -1,0 +1,62 @@
+import { type AgentMethod, authenticated } from '../auth/agent_method.ts';
+import type { ConnectionLimit } from '../auth/connection_limit.ts';
+import type { AgentListen, ServerConfig } from '../config/config.ts';
+import { createGrpcServer } from '../grpc/server.ts';
+import { type Front, openFront } from '../net/front.ts';
+import { createWebSocketTunnel } from '../net/websocket_tunnel.ts';
+import { WindowBudget } from '../net/windows.ts';
+import type { Log } from '../observability/log.ts';
+import { identity } from '../runtime/build_info.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Scope } from '../runtime/scope.ts';
+import { logUp } from './front_log.ts';
+
+/** What answers on port 8150: agents, over gRPC or gRPC inside a WebSocket. */
+export async function openAgentApi(options: {
+  readonly listen: AgentListen;
+  readonly server: ServerConfig;
+  readonly methods: readonly AgentMethod[];
+  /** For paths that no method has. */
+  readonly fallback: (path: string) => AgentMethod | undefined;
+  readonly limit: ConnectionLimit;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly random: Random;
+}): Promise<Front> {
+  const { listen, server, limit, scope, log, random } = options;
+  const guard = { limit, log };
+  const grpc = createGrpcServer({
+    methods: options.methods.map((method) => authenticated(method, guard)),
+    fallback(path) {
+      const method = options.fallback(path);
+      return method && authenticated(method, guard);
+    },
+    compress: server.agentCompression,
+    log,
+  });
+  const websocket = listen.websocket
+    ? createWebSocketTunnel({
+        serverHeader: identity,
+        scope,
+        log,
+        accept: (transport, remoteAddress) => front.accept(transport, remoteAddress),
+      })
+    : {};
+  const front = await openFront({
+    listen,
+    handlers: { ...websocket, stream: (stream, headers, _rawHeaders, session) => grpc(stream, headers, session) },
+    http2: {
+      maxConnectionAgeMs: listen.maxConnectionAgeMs,
+      limitPings: true,
+      windows: new WindowBudget({
+        perConnectionBytes: server.memory.perAgentConnectionBytes,
+        totalBytes: server.memory.totalBytes,
+      }),
+    },
+    scope,
+    log,
+    random,
+  });
+  logUp(log, 'Agentk API', front, { is_websocket: listen.websocket });
+  return front;
+}

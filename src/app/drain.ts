@@ -1,0 +1,36 @@
+import type { Config } from '../config/config.ts';
+import type { Front } from '../net/front.ts';
+import type { Log } from '../observability/log.ts';
+import type { Scope } from '../runtime/scope.ts';
+
+/** When the proxy is off there is no grace period in the file: upstream's default for it. */
+const DEFAULT_SHUTDOWN_GRACE_MS = 3_600_000;
+
+/**
+ * Leaves without dropping anything (docs/protocol/listeners.md, leaving): balancers get time to notice, then nobody new is
+ * let in and agents are told to connect elsewhere, then the requests that run may finish, up to the deadline.
+ */
+export async function drain(options: {
+  config: Config;
+  fronts: readonly Front[];
+  scope: Scope;
+  log: Log;
+}): Promise<void> {
+  const { config, fronts, scope, log } = options;
+  const listens = [
+    config.agent.listen,
+    config.api?.listen,
+    config.privateApi?.listen,
+    config.agent.kubernetesApi?.listen,
+  ];
+  await scope.sleep(Math.max(...listens.map((listen) => listen?.listenGracePeriodMs ?? 0)));
+
+  for (const front of fronts) front.stopAccepting();
+  for (const front of fronts) front.drain();
+
+  const deadlineMs = config.agent.kubernetesApi?.listen.shutdownGracePeriodMs ?? DEFAULT_SHUTDOWN_GRACE_MS;
+  const idle = Promise.all(fronts.map((front) => front.whenIdle()));
+  const finished = await Promise.race([idle.then(() => true), scope.sleep(deadlineMs).then(() => false)]);
+  if (!finished) log.warn('Shutdown grace period is over, cutting what still runs', { grace_period_ms: deadlineMs });
+  for (const front of fronts) front.close();
+}

@@ -1,0 +1,50 @@
+import process from 'node:process';
+import type { AgentAuthenticator } from '../auth/agent_authenticator.ts';
+import { GitLabAgentAuthenticator } from '../auth/gitlab_agent_authenticator.ts';
+import { GitLabUserAuthorizer } from '../auth/gitlab_user_authorizer.ts';
+import { StandaloneAgentAuthenticator } from '../auth/standalone_agent_authenticator.ts';
+import { StandaloneUserAuthorizer } from '../auth/standalone_user_authorizer.ts';
+import type { UserAuthorizer } from '../auth/user_authorizer.ts';
+import type { Config } from '../config/config.ts';
+import { createGitLabClient } from '../gitlab/create_client.ts';
+import type { Log } from '../observability/log.ts';
+import { identity } from '../runtime/build_info.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Scope } from '../runtime/scope.ts';
+import type { Store } from '../store/store.ts';
+
+/** Who says who agents and users are: GitLab, or the configuration file's `standalone` section. */
+export interface Identities {
+  readonly agents: AgentAuthenticator;
+  readonly users: UserAuthorizer;
+}
+
+export function createIdentities(options: {
+  readonly config: Config;
+  readonly store: Store;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly random: Random;
+}): Identities {
+  const { config, store, scope, log, random } = options;
+  if (config.gitlab === undefined) {
+    const { agents, users } = config.standalone ?? { agents: [], users: [] };
+    return { agents: new StandaloneAgentAuthenticator(agents), users: new StandaloneUserAuthorizer(users) };
+  }
+  const { clock } = scope;
+  const gitlab = createGitLabClient({ config: config.gitlab, clock, random, log, identity, env: process.env });
+  scope.own(gitlab);
+  const shared = { gitlab, clock, errors: store.errorCache, log };
+  return {
+    agents: new GitLabAgentAuthenticator({
+      ...shared,
+      infoCacheTtlMs: config.agent.infoCacheTtlMs,
+      infoCacheErrorTtlMs: config.agent.infoCacheErrorTtlMs,
+    }),
+    users: new GitLabUserAuthorizer({
+      ...shared,
+      allowedAgentCacheTtlMs: config.agent.kubernetesApi?.allowedAgentCacheTtlMs ?? 0,
+      allowedAgentCacheErrorTtlMs: config.agent.kubernetesApi?.allowedAgentCacheErrorTtlMs ?? 0,
+    }),
+  };
+}

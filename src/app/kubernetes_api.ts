@@ -1,0 +1,66 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import type { UserAuthorizer } from '../auth/user_authorizer.ts';
+import type { KubernetesApiConfig } from '../config/config.ts';
+import type { AgentCaller } from '../grpc/call.ts';
+import { ProxyHandler } from '../modules/kubernetes_api/proxy_handler.ts';
+import { RequestPreparer, viaOf } from '../modules/kubernetes_api/proxy_request.ts';
+import { ResponseHeaderFilter } from '../modules/kubernetes_api/response_headers.ts';
+import { type Front, openFront } from '../net/front.ts';
+import type { Log } from '../observability/log.ts';
+import { identity } from '../runtime/build_info.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Scope } from '../runtime/scope.ts';
+import { logUp } from './front_log.ts';
+
+/** What answers on port 8154: the Kubernetes API of each agent's cluster, over HTTP/1.1 and HTTP/2. */
+export async function openKubernetesApi(options: {
+  readonly config: KubernetesApiConfig;
+  readonly externalUrl: string;
+  readonly users: UserAuthorizer;
+  readonly agents: AgentCaller;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly random: Random;
+}): Promise<Front> {
+  const { config, externalUrl, users, agents, scope, random } = options;
+  const log = options.log.with({ mod_name: 'kubernetes_api' });
+  const proxy = new ProxyHandler({
+    preparer: new RequestPreparer({ config, externalUrl, serverName: identity, users, clock: scope.clock, log }),
+    responses: new ResponseHeaderFilter({
+      via: viaOf(identity),
+      extraAllowed: config.extraAllowedResponseHeaders,
+      log,
+    }),
+    agents,
+    scope,
+  });
+  const front = await openFront({
+    listen: config.listen,
+    handlers: {
+      request: (request, response) => proxy.request(request, response),
+      shouldUpgrade: (request) => proxy.shouldUpgrade(request),
+      upgrade: (request, socket, head, giveBack) => proxy.upgrade(request, socket, head, giveBack),
+      stream: (stream, headers, rawHeaders) => overHttp2(proxy, stream, headers, rawHeaders),
+    },
+    unknownAlpn: 'ignore',
+    scope,
+    log,
+    random,
+  });
+  logUp(log, 'Kubernetes API', front);
+  return front;
+}
+
+/** Node's classes for HTTP/2 do what those for HTTP/1.1 do, as far as the proxy goes, but have no type in common with them. */
+function overHttp2(
+  proxy: ProxyHandler,
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  rawHeaders: string[],
+): void {
+  const request = new Http2ServerRequest(stream, headers, {}, rawHeaders) as unknown as IncomingMessage;
+  const response = new Http2ServerResponse(stream) as unknown as ServerResponse;
+  const declared = Number(headers['content-length'] ?? -1);
+  proxy.request(request, response, stream.endAfterHeaders ? 0 : declared);
+}

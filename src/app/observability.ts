@@ -1,0 +1,54 @@
+import { getRequestListener } from '@hono/node-server';
+import { Hono } from 'hono';
+import type { ObservabilityConfig } from '../config/config.ts';
+import { type Front, openFront } from '../net/front.ts';
+import type { Log } from '../observability/log.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import { errorText } from '../runtime/app_error.ts';
+import { identity } from '../runtime/build_info.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Scope } from '../runtime/scope.ts';
+import { logUp } from './front_log.ts';
+import type { Readiness } from './readiness.ts';
+
+/** What answers on port 8151: probes and metrics, for whoever can reach it. */
+export async function openObservability(options: {
+  readonly config: ObservabilityConfig;
+  readonly readiness: Readiness;
+  readonly metrics: Metrics;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly random: Random;
+}): Promise<Front> {
+  const { config, readiness, metrics, scope, random } = options;
+  const log = options.log.with({ mod_name: 'observability' });
+  const app = new Hono();
+  app.use(async (context, next) => {
+    await next();
+    if (context.res.status !== 404) context.header('Server', identity);
+  });
+  app.all(config.livenessProbe.urlPath, (context) => context.body(null, 200));
+  app.all(config.readinessProbe.urlPath, (context) => {
+    const { missing } = readiness;
+    return missing.length === 0 ? context.body(null, 200) : context.text(`${missing.join('\n')}\n`, 500);
+  });
+  app.all(config.prometheus.urlPath, async (context) => {
+    const page = await metrics.registry.metrics();
+    return context.body(page, 200, { 'Content-Type': metrics.registry.contentType });
+  });
+  app.notFound((context) => context.text('404 page not found\n', 404));
+  app.onError((error, context) => {
+    log.error('Observability endpoint failed', { url_path: context.req.path, error: errorText(error) });
+    return context.text('internal error\n', 500);
+  });
+  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const front = await openFront({
+    listen: config.listen,
+    handlers: { request: (request, response) => void listener(request, response) },
+    scope,
+    log,
+    random,
+  });
+  logUp(log, 'Observability', front);
+  return front;
+}

@@ -1,0 +1,292 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { Automaton, END_OF_STREAM, START } from '../grpc/automaton.ts';
+import type { AgentCaller, Call, CallSink } from '../grpc/call.ts';
+import { MalformedMessage } from '../grpc/protobuf_wire.ts';
+import { type GrpcStatus, statusText } from '../grpc/status.ts';
+import { writeHead } from '../net/write_head.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import {
+  decodeData,
+  decodeResponseHeader,
+  encodeData,
+  encodeRequestHeader,
+  HttpPart,
+  REQUEST_TRAILER,
+  type RequestHead,
+  type ResponseHead,
+  ResponsePart,
+} from './http_wire.ts';
+import { UpgradedConnection } from './upgraded_connection.ts';
+
+/** The largest piece of a body that one message carries (docs/protocol/http_over_grpc.md, chunks). */
+export const CHUNK_BYTES = 32 << 10;
+/** Of a request body that nobody wants any more, so much is read and dropped before the connection is closed. */
+const DISCARD_BYTES = 1 << 20;
+
+const responseParts = new Automaton({
+  [START]: [HttpPart.header],
+  [HttpPart.header]: [HttpPart.data, HttpPart.trailer],
+  [HttpPart.data]: [HttpPart.data, HttpPart.trailer],
+  [HttpPart.trailer]: [END_OF_STREAM, HttpPart.upgradeData],
+  [HttpPart.upgradeData]: [END_OF_STREAM, HttpPart.upgradeData],
+});
+
+/** What the caller of an exchange decides: which headers the client gets, and how a failure looks. */
+export interface ExchangePolicy {
+  /** The client's headers, flat (name, value, name, value), and what their Content-Length promises, if there is one. */
+  responseHeaders(head: ResponseHead): { readonly headers: string[]; readonly contentLength: number | undefined };
+  /** Answers the client with an error. Only called as long as nothing of an answer was sent. */
+  fail(response: ServerResponse, httpStatus: 500 | 502, what: string): void;
+}
+
+/** An upgrade request's connection: whoever got it from the HTTP server hands it over with the bytes read too far. */
+export interface UpgradeSocket {
+  readonly socket: Duplex;
+  readonly head: Buffer;
+  /** Takes the response off the socket, which then belongs to the exchange. */
+  detach(): void;
+  /** Calls `f` after `delayMs` unless stopped before. */
+  timeout(delayMs: number, f: () => void): { stop(): void };
+}
+
+const part = new ResponsePart();
+const CANCELLED: GrpcStatus = { code: StatusCode.Canceled, message: 'Incoming stream closed: context canceled' };
+
+/**
+ * One HTTP request of a client, carried to an agent and back (docs/protocol/http_over_grpc.md). The request goes out whole
+ * before the answer is due, but the answer is taken as soon as it comes.
+ */
+export class HttpExchange implements CallSink {
+  readonly #request: IncomingMessage;
+  readonly #response: ServerResponse;
+  readonly #policy: ExchangePolicy;
+  readonly #upgrade: UpgradeSocket | undefined;
+  #call!: Call;
+  #upgraded: UpgradedConnection | undefined;
+  #received: number = START;
+  /** Bytes of the body that the answer's Content-Length still promises; -1 if it promises nothing. */
+  #remaining = -1;
+  #bodyStarted = false;
+  /** The call is over, for better or worse. */
+  #over = false;
+
+  constructor(request: IncomingMessage, response: ServerResponse, policy: ExchangePolicy, upgrade?: UpgradeSocket) {
+    this.#request = request;
+    this.#response = response;
+    this.#policy = policy;
+    this.#upgrade = upgrade;
+  }
+
+  /** @param method full gRPC method that carries HTTP */
+  start(caller: AgentCaller, agentId: bigint, method: string, head: RequestHead): void {
+    const call = caller.open(agentId, method, this);
+    this.#call = call;
+    this.#response.on('close', () => this.#clientGone());
+    if (head.contentLength !== 0) {
+      call.write(encodeRequestHeader(head));
+      this.#sendBody();
+      return;
+    }
+    call.write(encodeRequestHeader(head), true);
+    if (this.#upgrade !== undefined) {
+      call.write(REQUEST_TRAILER);
+      return;
+    }
+    call.write(REQUEST_TRAILER, true);
+    call.halfClose();
+  }
+
+  // ---- the request's body
+
+  #sendBody(): void {
+    const request = this.#request;
+    const call = this.#call;
+    let discarded = 0;
+    call.onDrain(() => request.resume());
+    request.on('data', (chunk: Buffer) => {
+      if (this.#over) {
+        discarded += chunk.length;
+        if (discarded > DISCARD_BYTES) request.destroy();
+        return;
+      }
+      let ready = true;
+      for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
+        ready = call.write(encodeData(HttpPart.data, chunk.subarray(at, at + CHUNK_BYTES)));
+      }
+      if (!ready) request.pause();
+    });
+    request.on('end', () => {
+      call.write(REQUEST_TRAILER, true);
+      call.halfClose();
+    });
+    request.on('error', () => this.#clientGone());
+  }
+
+  // ---- the answer
+
+  message(payload: Buffer): void {
+    try {
+      this.#read(payload);
+    } catch (error) {
+      if (!(error instanceof MalformedMessage)) throw error;
+      this.#giveUp({ code: StatusCode.Internal, message: error.message });
+    }
+  }
+
+  #read(payload: Buffer): void {
+    part.read(payload);
+    const { part: next, start, end } = part;
+    if (next === 0) {
+      this.#giveUp({
+        code: StatusCode.InvalidArgument,
+        message: 'invalid server response: invalid HttpResponse.Message: value is required',
+      });
+      return;
+    }
+    const refusal = responseParts.refuse(this.#received, next);
+    if (refusal !== undefined) {
+      this.#giveUp({ code: StatusCode.InvalidArgument, message: refusal });
+      return;
+    }
+    this.#received = next;
+    switch (next) {
+      case HttpPart.data:
+        this.#writeBody(decodeData(payload, start, end));
+        break;
+      case HttpPart.header:
+        this.#writeHead(decodeResponseHeader(payload, start, end));
+        break;
+      case HttpPart.trailer:
+        this.#bodyEnds();
+        break;
+      case HttpPart.upgradeData:
+        if (this.#upgraded === undefined) {
+          this.#giveUp({ code: StatusCode.Internal, message: `unexpected field number received: ${next}` });
+        } else this.#upgraded.receive(decodeData(payload, start, end));
+        break;
+    }
+  }
+
+  #writeHead(head: ResponseHead | undefined): void {
+    if (head === undefined) {
+      this.#giveUp({
+        code: StatusCode.InvalidArgument,
+        message: 'invalid server response: invalid HttpResponse.Header: value is required',
+      });
+      return;
+    }
+    if (head.status < 200 && head.status !== 101) return; // nothing informational comes through a tunnel
+    const { headers, contentLength } = this.#policy.responseHeaders(head);
+    if (head.status === 101) {
+      this.#switchProtocols(headers);
+      return;
+    }
+    try {
+      writeHead(this.#response, head.status, headers);
+    } catch {
+      // Node refuses status codes and header values that HTTP has no place for.
+      this.#giveUp({ code: StatusCode.Internal, message: 'the cluster answered with a malformed status or header' });
+      return;
+    }
+    if (contentLength !== undefined && contentLength > 0 && hasBody(this.#request.method, head.status)) {
+      this.#remaining = contentLength;
+    }
+    // A watch may say nothing for minutes, its client still wants the head. Most answers bring their body along, though,
+    // and then head and body leave in one write.
+    process.nextTick(flushHead, this);
+  }
+
+  /** Sends the head on its own if no body came with it. */
+  flushHead(): void {
+    if (!this.#bodyStarted && !this.#response.writableEnded && !this.#response.destroyed) this.#response.flushHeaders();
+  }
+
+  #writeBody(data: Buffer): void {
+    this.#bodyStarted = true;
+    const response = this.#response;
+    if (this.#remaining >= 0) {
+      this.#remaining -= data.length;
+      if (this.#remaining <= 0) {
+        response.end(data);
+        return;
+      }
+    }
+    if (!response.write(data)) {
+      this.#call.pause();
+      if (response.listenerCount('drain') === 0) response.on('drain', () => this.#call.resume());
+    }
+  }
+
+  #bodyEnds(): void {
+    if (this.#upgraded !== undefined) {
+      this.#upgraded.start();
+      return;
+    }
+    // The agent ends a refused upgrade only after our half-close.
+    if (this.#upgrade !== undefined) this.#call.halfClose();
+    if (this.#remaining > 0)
+      this.#giveUp({ code: StatusCode.DataLoss, message: 'the answer is shorter than its Content-Length' });
+    else if (!this.#response.writableEnded) this.#response.end();
+  }
+
+  #switchProtocols(headers: string[]): void {
+    const upgrade = this.#upgrade;
+    if (upgrade === undefined) {
+      this.#over = true;
+      this.#call.cancel(CANCELLED);
+      this.#policy.fail(this.#response, 500, 'unable to upgrade connection');
+      return;
+    }
+    let head = 'HTTP/1.1 101 Switching Protocols\r\n';
+    for (let i = 0; i + 1 < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
+    upgrade.detach();
+    this.#upgraded = new UpgradedConnection(this.#call, upgrade, `${head}\r\n`);
+  }
+
+  end(status: GrpcStatus): void {
+    this.#over = true;
+    if (this.#upgraded !== undefined) {
+      this.#upgraded.end(status);
+      return;
+    }
+    const complete = this.#received === HttpPart.trailer;
+    if (complete) return;
+    const refusal = responseParts.refuse(this.#received, END_OF_STREAM);
+    const reason: GrpcStatus =
+      status.code === StatusCode.OK ? { code: StatusCode.InvalidArgument, message: refusal ?? '' } : status;
+    this.#failed(reason);
+  }
+
+  /** The answer makes no sense: the agent gets to know, and so does the client. */
+  #giveUp(status: GrpcStatus): void {
+    this.#over = true;
+    this.#call.cancel(status);
+    if (this.#upgraded !== undefined) this.#upgraded.end(status);
+    else this.#failed(status);
+  }
+
+  #failed(status: GrpcStatus): void {
+    const response = this.#response;
+    if (response.destroyed) return;
+    // Half an answer must not look like a whole one: kubectl would believe it.
+    if (response.headersSent) response.destroy();
+    else this.#policy.fail(response, 502, `failed to read gRPC response: ${statusText(status)}`);
+  }
+
+  #clientGone(): void {
+    if (this.#over || this.#upgraded !== undefined) return;
+    if (this.#received === HttpPart.trailer) return; // the agent has said everything
+    this.#over = true;
+    this.#call.cancel(CANCELLED);
+  }
+}
+
+function flushHead(exchange: HttpExchange): void {
+  exchange.flushHead();
+}
+
+/** Whether an answer has the body that its Content-Length speaks of. */
+function hasBody(method: string | undefined, status: number): boolean {
+  return method !== 'HEAD' && status !== 204 && status !== 304;
+}

@@ -1,0 +1,76 @@
+import type { Call } from '../grpc/call.ts';
+import type { GrpcStatus } from '../grpc/status.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import { CHUNK_BYTES, type UpgradeSocket } from './http_exchange.ts';
+import { encodeData, HttpPart } from './http_wire.ts';
+
+/**
+ * How long an agent may take to end the call after the client has closed its side. Real agents end it only when the cluster
+ * closes too, which may never happen; the client is gone by then.
+ */
+const FAREWELL_MS = 5000;
+
+const GONE: GrpcStatus = { code: StatusCode.Canceled, message: 'Incoming stream closed: context canceled' };
+
+/** A connection after 101: raw bytes both ways (docs/protocol/http_over_grpc.md, upgrades). */
+export class UpgradedConnection {
+  readonly #call: Call;
+  readonly #upgrade: UpgradeSocket;
+  #over = false;
+
+  /** @param head status line and headers of the 101 */
+  constructor(call: Call, upgrade: UpgradeSocket, head: string) {
+    this.#call = call;
+    this.#upgrade = upgrade;
+    const { socket } = upgrade;
+    socket.on('error', () => {}); // 'close' follows
+    socket.on('close', () => this.#clientGone());
+    socket.on('drain', () => call.resume());
+    socket.write(head, 'latin1');
+  }
+
+  /** The agent has switched too: the client's bytes may go. */
+  start(): void {
+    const { socket, head } = this.#upgrade;
+    this.#call.onDrain(() => socket.resume());
+    if (head.length > 0) this.#send(head);
+    socket.on('data', (chunk: Buffer) => {
+      if (!this.#send(chunk)) socket.pause();
+    });
+    socket.on('end', () => {
+      this.#call.halfClose();
+      const farewell = this.#upgrade.timeout(FAREWELL_MS, () => this.#clientGone());
+      socket.on('close', () => farewell.stop());
+    });
+    socket.resume();
+  }
+
+  /** Bytes of the cluster. */
+  receive(data: Buffer): void {
+    const { socket } = this.#upgrade;
+    if (!socket.destroyed && !socket.write(data)) this.#call.pause();
+  }
+
+  /** The call is over. */
+  end(status: GrpcStatus): void {
+    this.#over = true;
+    const { socket } = this.#upgrade;
+    if (status.code === StatusCode.OK) socket.end(() => socket.destroy());
+    else socket.destroy();
+  }
+
+  #send(bytes: Buffer): boolean {
+    let ready = true;
+    for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
+      ready = this.#call.write(encodeData(HttpPart.upgradeData, bytes.subarray(at, at + CHUNK_BYTES)));
+    }
+    return ready;
+  }
+
+  #clientGone(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#call.cancel(GONE);
+    this.#upgrade.socket.destroy();
+  }
+}

@@ -1,0 +1,70 @@
+import { create, type MessageShape } from '@bufbuild/protobuf';
+import type { AgentAuthenticator } from '../../auth/agent_authenticator.ts';
+import type { AgentMethod } from '../../auth/agent_method.ts';
+import {
+  RegisterRequestSchema,
+  RegisterResponseSchema,
+  UnregisterRequestSchema,
+  UnregisterResponseSchema,
+} from '../../gen/gitlab/agent/agent_registrar/rpc/agent_registrar_pb.ts';
+import { oneRequest, respond } from '../../grpc/one_request.ts';
+import type { ServerCall } from '../../grpc/server_call.ts';
+import type { Log } from '../../observability/log.ts';
+import { AppError, errorText } from '../../runtime/app_error.ts';
+import { StatusCode } from '../../runtime/status_code.ts';
+import type { AgentDirectory, ConnectedAgent } from '../../store/agent_directory.ts';
+
+interface RegistrarDeps {
+  readonly agents: AgentAuthenticator;
+  readonly directory: AgentDirectory;
+  /** How long a registration counts; agents repeat it every five minutes at the latest. */
+  readonly ttlMs: number;
+  readonly log: Log;
+}
+
+/** AgentRegistrar: agent pods say that they are there, and when they go (docs/protocol/agent_registrar.md). */
+export function createAgentRegistrar(deps: RegistrarDeps): readonly AgentMethod[] {
+  const { directory, ttlMs } = deps;
+  return [
+    {
+      path: '/gitlab.agent.agent_registrar.rpc.AgentRegistrar/Register',
+      async handle(call, token) {
+        const request = await oneRequest(call, RegisterRequestSchema);
+        if (request === undefined) return;
+        await change(deps, call, token, request, 'Failed to register agent', (agent) =>
+          directory.register(agent, ttlMs),
+        );
+        respond(call, RegisterResponseSchema, create(RegisterResponseSchema));
+      },
+    },
+    {
+      path: '/gitlab.agent.agent_registrar.rpc.AgentRegistrar/Unregister',
+      async handle(call, token) {
+        const request = await oneRequest(call, UnregisterRequestSchema);
+        if (request === undefined) return;
+        await change(deps, call, token, request, 'Failed to unregister agent', (agent) => directory.unregister(agent));
+        respond(call, UnregisterResponseSchema, create(UnregisterResponseSchema));
+      },
+    },
+  ];
+}
+
+type Request = MessageShape<typeof RegisterRequestSchema> | MessageShape<typeof UnregisterRequestSchema>;
+
+async function change(
+  { agents, log }: RegistrarDeps,
+  call: ServerCall,
+  token: string,
+  request: Request,
+  failure: string,
+  apply: (agent: ConnectedAgent) => Promise<void>,
+): Promise<void> {
+  const { id: agentId, projectId } =
+    agents.peek(token) ?? (await agents.authenticate(token, call.session.scope.signal));
+  try {
+    await apply({ agentId, projectId, connectionId: request.podId });
+  } catch (error) {
+    log.error(failure, { agent_id: agentId, error: errorText(error) });
+    throw new AppError(StatusCode.Unavailable, failure, { cause: error });
+  }
+}

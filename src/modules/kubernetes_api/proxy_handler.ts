@@ -1,0 +1,126 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { AgentCaller } from '../../grpc/call.ts';
+import { type ExchangePolicy, HttpExchange, type UpgradeSocket } from '../../http_over_grpc/http_exchange.ts';
+import type { ResponseHead } from '../../http_over_grpc/http_wire.ts';
+import { createUpgradeResponse } from '../../net/upgrade_response.ts';
+import { writeHead } from '../../net/write_head.ts';
+import type { Scope } from '../../runtime/scope.ts';
+import type { Prepared, ProxyRequest, RequestPreparer } from './proxy_request.ts';
+import type { ResponseHeaderFilter, ResponseHeaders } from './response_headers.ts';
+import type { Answer } from './status_response.ts';
+
+const MAKE_REQUEST = '/gitlab.agent.kubernetes_api.rpc.KubernetesApi/MakeRequest';
+
+export interface ProxyHandlerDeps {
+  readonly preparer: RequestPreparer;
+  readonly responses: ResponseHeaderFilter;
+  readonly agents: AgentCaller;
+  readonly scope: Scope;
+}
+
+/** The Kubernetes API proxy: takes HTTP requests, finds out who asks, carries them to the agent (docs/protocol/kubernetes_api.md). */
+export class ProxyHandler {
+  readonly #deps: ProxyHandlerDeps;
+
+  constructor(deps: ProxyHandlerDeps) {
+    this.#deps = deps;
+  }
+
+  /** @param bodyLength of a request over HTTP/2, where the head does not tell: -1 for a body of unknown length, 0 for none */
+  request(request: IncomingMessage, response: ServerResponse, bodyLength?: number): void {
+    this.#handle(request, response, undefined, bodyLength);
+  }
+
+  /** A body and an upgrade do not go together: such a request is an ordinary one. */
+  shouldUpgrade(request: IncomingMessage): boolean {
+    const { headers } = request;
+    return headers['transfer-encoding'] === undefined && Number(headers['content-length'] ?? 0) === 0;
+  }
+
+  upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, giveBack: (socket: Duplex) => void): void {
+    const { response, detach } = createUpgradeResponse(request, socket, head, giveBack);
+    const timeout = this.#deps.scope.timeout.bind(this.#deps.scope);
+    this.#handle(request, response, { socket, head, detach, timeout });
+  }
+
+  #handle(request: IncomingMessage, response: ServerResponse, upgrade?: UpgradeSocket, bodyLength?: number): void {
+    response.on('error', ignore); // 'close' follows
+    const prepared = this.#deps.preparer.prepare(new ClientRequest(request, response, this.#deps.scope, bodyLength));
+    if (prepared instanceof Promise) {
+      void prepared.then((later) => {
+        if (!response.destroyed) this.#go(request, response, later, upgrade);
+      });
+    } else this.#go(request, response, prepared, upgrade);
+  }
+
+  #go(request: IncomingMessage, response: ServerResponse, prepared: Prepared | Answer, upgrade?: UpgradeSocket): void {
+    if (prepared.kind === 'answer') {
+      answer(request, response, prepared);
+      return;
+    }
+    const { preparer, responses, agents } = this.#deps;
+    const policy = new ProxyPolicy(prepared, preparer, responses, request);
+    new HttpExchange(request, response, policy, upgrade).start(agents, prepared.agentId, MAKE_REQUEST, prepared.head);
+  }
+}
+
+class ClientRequest implements ProxyRequest {
+  readonly method: string;
+  readonly url: string;
+  readonly rawHeaders: readonly string[];
+  readonly bodyLength?: number;
+  readonly #response: ServerResponse;
+  readonly #scope: Scope;
+
+  constructor(request: IncomingMessage, response: ServerResponse, scope: Scope, bodyLength: number | undefined) {
+    this.method = request.method ?? '';
+    this.url = request.url ?? '';
+    this.rawHeaders = request.rawHeaders;
+    if (bodyLength !== undefined) this.bodyLength = bodyLength;
+    this.#response = response;
+    this.#scope = scope;
+  }
+
+  signal(): AbortSignal {
+    const asking = this.#scope.child();
+    this.#response.on('close', () => asking.close());
+    return asking.signal;
+  }
+}
+
+class ProxyPolicy implements ExchangePolicy {
+  readonly #prepared: Prepared;
+  readonly #preparer: RequestPreparer;
+  readonly #responses: ResponseHeaderFilter;
+  readonly #request: IncomingMessage;
+
+  constructor(
+    prepared: Prepared,
+    preparer: RequestPreparer,
+    responses: ResponseHeaderFilter,
+    request: IncomingMessage,
+  ) {
+    this.#prepared = prepared;
+    this.#preparer = preparer;
+    this.#responses = responses;
+    this.#request = request;
+  }
+
+  responseHeaders(head: ResponseHead): ResponseHeaders {
+    return this.#responses.apply(head.status, head.headers, this.#prepared.rules);
+  }
+
+  fail(response: ServerResponse, httpStatus: 500 | 502, what: string): void {
+    answer(this.#request, response, this.#preparer.failure(this.#prepared, httpStatus, `HTTP->gRPC: ${what}`));
+  }
+}
+
+function answer(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Answer): void {
+  if (response.destroyed || response.headersSent) return;
+  writeHead(response, status, headers);
+  response.end(request.method === 'HEAD' ? undefined : body);
+  request.resume(); // a body that nobody reads would keep the connection from its next request
+}
+
+function ignore(): void {}

@@ -1,0 +1,35 @@
+import { Counter, Gauge, Registry } from 'prom-client';
+import { buildInfo } from '../runtime/build_info.ts';
+
+/** What is counted, under the names that upstream's dashboards know. */
+export interface Metrics {
+  readonly registry: Registry;
+  /** Agents that were turned away because their token has opened too many connections. */
+  readonly agentRateExceeded: { inc(): void };
+}
+
+/** @param connectedAgents asked at each scrape; what it rejects with makes the sample NaN */
+export function createMetrics(connectedAgents: () => Promise<number>): Metrics {
+  const registry = new Registry();
+  const registers = [registry];
+  new Gauge({
+    name: 'gitlab_build_info',
+    help: 'Version that is served, and when it was built.',
+    labelNames: ['version', 'built'],
+    registers,
+  }).set({ version: buildInfo.version, built: buildInfo.builtAt }, 1);
+  new Gauge({
+    name: 'connected_agents_count',
+    help: 'Agents that are connected, each counted once whatever its number of pods.',
+    registers,
+    async collect() {
+      this.set(await connectedAgents().catch(() => Number.NaN));
+    },
+  });
+  const agentRateExceeded = new Counter({
+    name: 'agent_server_rate_exceeded_total',
+    help: 'Connections of agents refused because their token has opened too many in a minute.',
+    registers,
+  });
+  return { registry, agentRateExceeded };
+}
