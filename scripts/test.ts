@@ -3,7 +3,7 @@ import { globSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
 import { root } from './lib/repository.ts';
-import { type Counts, runOnDeno, runOnNode } from './lib/test_stage.ts';
+import { type Counts, runOnDeno, runOnNode, runReplay } from './lib/test_stage.ts';
 
 const minute = 60_000;
 
@@ -47,6 +47,11 @@ const stages: readonly Stage[] = [
     name: 'interop',
     files: testFiles('test/interop/**/*.test.ts'),
     run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 4 * minute),
+  },
+  {
+    name: 'replay',
+    files: testFiles('test/vectors/{k8s-proxy,tunnel,agent-connect}/*.json'),
+    run: (files) => runReplay(files, 4 * minute),
   },
 ];
 

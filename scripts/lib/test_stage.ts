@@ -79,6 +79,29 @@ export async function runOnNode(
   }
 }
 
+/** Plays recorded traffic against the executable (test/replay). Needs Redis, as upstream does. */
+export async function runReplay(files: readonly string[], limitMs: number): Promise<Counts> {
+  if (!isOnPath('redis-server')) {
+    console.log('SKIPPED: no redis-server here');
+    return { passed: 0, failed: 0, skipped: 1 };
+  }
+  const folders = new Set(files.map((file) => file.split('/')[2]));
+  const args = [
+    'test/replay/replay.mjs',
+    ...['--kas', `${join(root, 'dist', 'gitlab-kas')} --configuration-file {config}`],
+    ...['--only', `^(${[...folders].join('|')})/`, '--max-seconds', `${limitMs / 1000 - 20}`],
+  ];
+  const env = { AGENTK: process.env.AGENTK ?? join(root, 'test', 'support', 'bin', 'agentk') };
+  const { exitStatus, output } = await runVisibly(process.execPath, args, env, limitMs);
+  const summary = /^(\d+) passed, (\d+) failed, (\d+) skipped$/m.exec(output);
+  const [passed = 0, failed = 0, skipped = 0] = (summary ?? []).slice(1).map(Number);
+  return countsOf(exitStatus, passed, failed, skipped);
+}
+
+function isOnPath(program: string): boolean {
+  return (process.env.PATH ?? '').split(':').some((folder) => existsSync(join(folder, program)));
+}
+
 /** Runs test files with Deno's test runner, which understands node:test. */
 export async function runOnDeno(files: readonly string[], limitMs: number): Promise<Counts> {
   const args = ['test', '--allow-all', '--no-check', ...files];
