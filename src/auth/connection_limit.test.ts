@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { recordingLog } from '../../test/support/recording_log.ts';
+import { FakeClock } from '../runtime/fake_clock.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import { createMemoryStore } from '../store/memory/memory_store.ts';
+import type { TokenLimiter } from '../store/token_limiter.ts';
+import { ConnectionLimit } from './connection_limit.ts';
+
+const exhausted = {
+  code: StatusCode.ResourceExhausted,
+  message: 'new connection rate limit exhausted for this agent, try again later',
+};
+
+function setUp(limiter?: TokenLimiter) {
+  const clock = new FakeClock();
+  const { log, lines } = recordingLog();
+  let exceeded = 0;
+  const limit = new ConnectionLimit({
+    limiter: limiter ?? createMemoryStore({ clock }).tokenLimiter,
+    connectionsPerTokenPerMinute: 2,
+    log,
+    onExceeded: () => {
+      exceeded++;
+    },
+  });
+  return { limit, clock, lines, exceeded: () => exceeded };
+}
+
+test('a connection counts once, however many RPCs it carries', async () => {
+  const { limit } = setUp();
+  const connection = {};
+  await Promise.all([limit.admit(connection, 't'), limit.admit(connection, 't')]);
+  for (let i = 0; i < 100; i++) assert.equal(limit.admit(connection, 't'), undefined);
+  await limit.admit({}, 't');
+});
+
+test('the connection that is one too many is refused, also the next time, until the next minute', async () => {
+  const { limit, clock, lines, exceeded } = setUp();
+  await limit.admit({}, 't');
+  await limit.admit({}, 't');
+  const third = {};
+  await assert.rejects(async () => limit.admit(third, 't'), exhausted);
+  await assert.rejects(async () => limit.admit(third, 't'), exhausted);
+  assert.equal(exceeded(), 2);
+  assert.deepEqual(lines[0], {
+    level: 'debug',
+    message: 'redistool.TokenLimiter: rate limit exceeded',
+    fields: { token_limit: 2 },
+  });
+  await limit.admit({}, 'other');
+  clock.advance(60_000);
+  await limit.admit(third, 't');
+});
+
+test('a second token on a connection counts for itself', async () => {
+  const { limit } = setUp();
+  const connection = {};
+  await limit.admit(connection, 'a');
+  await limit.admit({}, 'b');
+  await limit.admit({}, 'b');
+  await assert.rejects(async () => limit.admit(connection, 'b'), exhausted);
+});
+
+test('a store in trouble lets nobody in, and says so in the log', async () => {
+  const { limit, lines, exceeded } = setUp({ tryTake: () => Promise.reject(new Error('store down')) });
+  await assert.rejects(async () => limit.admit({}, 't'), exhausted);
+  assert.equal(exceeded(), 0);
+  assert.deepEqual(lines, [
+    {
+      level: 'error',
+      message: 'redistool.TokenLimiter: error retrieving minute bucket count',
+      fields: { error: 'store down' },
+    },
+  ]);
+});
