@@ -39,11 +39,18 @@ export interface TestAgent {
   close(more?: { unregister?: boolean }): Promise<void>;
 }
 
+/** Starts an agent and waits until it has reached kas. @throws {Error} when the options make no sense */
+export async function startAgent(options: AgentOptions): Promise<TestAgent> {
+  const agent = createAgent(options);
+  await agent.ready();
+  return agent;
+}
+
 /**
- * Starts an agent that behaves like agentk towards kas and towards its cluster. It keeps trying until it is closed.
+ * An agent that behaves like agentk towards kas and towards its cluster. It keeps trying to reach kas until it is closed.
  * @throws {Error} when the options make no sense
  */
-export function startAgent(options: AgentOptions): TestAgent {
+export function createAgent(options: AgentOptions): TestAgent {
   const clock = options.clock ?? systemClock;
   const random = options.random ?? systemRandom;
   const log = options.log ?? (() => {});

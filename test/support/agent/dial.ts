@@ -2,7 +2,7 @@ import { connect as connectTcp, isIP } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { connect as connectTls } from 'node:tls';
 import { createWebSocketStream, WebSocket } from 'ws';
-import type { AgentOptions } from './options.ts';
+import type { ChannelOptions } from './options.ts';
 
 /** Where and how to reach kas. */
 export interface KasTarget {
@@ -15,7 +15,7 @@ export interface KasTarget {
 }
 
 /** @throws {Error} when the address is none of the four forms */
-export function kasTarget(options: AgentOptions, userAgent: string): KasTarget {
+export function kasTarget(options: ChannelOptions, userAgent: string): KasTarget {
   const match = /^(grpcs?|wss?):\/\/([^/]+)(\/.*)?$/.exec(options.kasAddress);
   if (match === null) throw new Error(`unsupported scheme in kas-address: ${options.kasAddress}`);
   const [, scheme, hostAndPort] = match as unknown as [string, string, string];

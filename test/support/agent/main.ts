@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { errorText } from '../../../src/runtime/app_error.ts';
-import { startAgent } from './agent.ts';
+import { createAgent } from './agent.ts';
 import { loadCluster } from './kubeconfig.ts';
 import { serveProbes } from './probes.ts';
 
@@ -32,7 +32,7 @@ async function main(): Promise<void> {
   const podNamespace = required('POD_NAMESPACE');
   const podName = required('POD_NAME');
   const caFile = values['ca-cert-file'];
-  const agent = startAgent({
+  const agent = createAgent({
     kasAddress,
     token,
     podNamespace,

@@ -2,7 +2,8 @@ import type { Clock } from '../../../src/runtime/clock.ts';
 import type { Random } from '../../../src/runtime/random.ts';
 import type { ImpersonationConfig } from './messages.ts';
 
-export interface AgentOptions {
+/** How to reach kas. */
+export interface ChannelOptions {
   /** `grpc://`, `grpcs://`, `ws://` or `wss://`. */
   readonly kasAddress: string;
   readonly token: string;
@@ -12,6 +13,9 @@ export interface AgentOptions {
   readonly kasHeaders?: readonly string[];
   readonly insecureSkipTlsVerify?: boolean;
   readonly tlsServerName?: string;
+}
+
+export interface AgentOptions extends ChannelOptions {
   /** The cluster behind the agent. */
   readonly cluster: Cluster;
   readonly podNamespace?: string;
