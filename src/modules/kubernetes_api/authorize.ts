@@ -1,7 +1,8 @@
 import { type ProxyUser, refusalStatus, type UserAuthorizer, type UserCredential } from '../../auth/user_authorizer.ts';
 import type { AllowedAgentsForJob } from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { Log } from '../../observability/log.ts';
-import { errorText } from '../../runtime/app_error.ts';
+import { AppError, errorText } from '../../runtime/app_error.ts';
+import { StatusCode } from '../../runtime/status_code.ts';
 import type { Credentials } from './credentials.ts';
 import { encodeHeaderExtra, jobIdentity, userIdentity } from './impersonation.ts';
 import type { Failure } from './status_response.ts';
@@ -57,7 +58,11 @@ export class Gatekeeper {
     }
     const { agentId } = credentials;
     // GitLab is not asked: it could only refuse, and upstream answers this one as a failure, not as a refusal.
-    if (agentId <= 0n) return this.#userFailure(agentId, new Error('the agent id must be greater than 0'));
+    if (agentId <= 0n)
+      return this.#userFailure(
+        agentId,
+        new AppError(StatusCode.InvalidArgument, 'the agent id must be greater than 0'),
+      );
     if (credentials.kind === 'personal_access_token') {
       const credential = {
         agentId,
@@ -169,11 +174,15 @@ export class Gatekeeper {
   }
 
   #fail(what: string, agentId: bigint, error: unknown, detail?: string): Refusal {
-    // Nobody is to blame when the client has gone away, or the server is stopping, before there was an answer.
-    const isAbort = error instanceof Error && error.name === 'AbortError';
-    if (!isAbort) this.#log.error(what, { agent_id: agentId, error: errorText(error) });
+    if (!isAbort(error)) this.#log.error(what, { agent_id: agentId, error: errorText(error) });
     return { kind: 'refused', status: 500, message: detail === undefined ? what : `${what}: ${detail}` };
   }
+}
+
+/** Nobody is to blame when the client has gone away, or the server is stopping, before there was an answer. */
+function isAbort(error: unknown): boolean {
+  if (error instanceof AppError) return error.code === StatusCode.Canceled;
+  return error instanceof Error && error.name === 'AbortError';
 }
 
 /** @throws AppError if the answer makes no sense */
@@ -181,6 +190,6 @@ function userGrant(user: ProxyUser, agentId: bigint, accessType: UserCredential[
   if (user.kind === 'standalone') return { extra: encodeHeaderExtra(user.impersonation), userId: undefined };
   const { response } = user;
   // The request goes to the agent that was asked for. An answer about another one must not open it.
-  if (response.agent?.id !== agentId) throw new Error('GitLab answered about another agent');
+  if (response.agent?.id !== agentId) throw new AppError(StatusCode.Internal, 'GitLab answered about another agent');
   return { extra: encodeHeaderExtra(userIdentity(response, accessType)), userId: response.user?.id };
 }

@@ -120,7 +120,7 @@ export function readIncomingHead(rawHeaders: readonly string[], via: string): In
         head.bodyLength = -1;
         continue;
       case Role.ContentLength:
-        if (head.bodyLength !== -1) head.bodyLength = Number(value);
+        if (head.bodyLength !== -1) head.bodyLength = lengthOf(value);
         break;
       case Role.Origin:
         head.origin ??= value;
@@ -151,6 +151,12 @@ export function readIncomingHead(rawHeaders: readonly string[], via: string): In
   // After the cleaning, or a client could have our Via removed by naming it in Connection.
   addVia(head.forwarded, via);
   return head;
+}
+
+/** HTTP parsers let only numbers pass here; should one not, the body ends where it ends. */
+function lengthOf(value: string): number {
+  const length = Number(value);
+  return Number.isSafeInteger(length) && length >= 0 ? length : -1;
 }
 
 function append(values: string[], value: string): string[] {
