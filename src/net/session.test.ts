@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { EventEmitter } from 'node:events';
+import type { ServerHttp2Session } from 'node:http2';
+import { test } from 'node:test';
+import { FakeClock } from '../runtime/fake_clock.ts';
+import { Scope } from '../runtime/scope.ts';
+import { ManagedSession } from './session.ts';
+
+/** What ManagedSession uses of an HTTP/2 session. */
+class FakeSession extends EventEmitter {
+  readonly calls: string[] = [];
+  readonly state = { lastProcStreamID: 7 };
+  destroyed = false;
+
+  close(): void {
+    this.calls.push('close');
+  }
+
+  ping(): boolean {
+    this.calls.push('ping');
+    return true;
+  }
+
+  goaway(code: number, lastStreamId: number, debug: Buffer): void {
+    this.calls.push(`goaway ${code} ${lastStreamId} ${debug}`);
+  }
+
+  destroy(): void {
+    this.calls.push('destroy');
+    this.destroyed = true;
+    this.emit('close');
+  }
+}
+
+function setUp(age?: { goAwayMs: number; ageMs: number; closeMs: number }) {
+  const clock = new FakeClock();
+  const fake = new FakeSession();
+  const transport = { bytesRead: 0, bytesWritten: 0 };
+  const session = new ManagedSession(fake as unknown as ServerHttp2Session, new Scope(clock), {
+    remoteAddress: '192.0.2.1',
+    transport,
+    age,
+    window: undefined,
+    limitPings: true,
+  });
+  return { clock, fake, transport, session };
+}
+
+test('a session gets old in three steps', () => {
+  const { clock, fake, transport, session } = setUp({ goAwayMs: 2000, ageMs: 3000, closeMs: 9000 });
+  let aged = 0;
+  session.onAge(() => aged++);
+  const early = session.onAge(() => aged++);
+  early();
+  clock.advance(1999);
+  assert.deepEqual(fake.calls, []);
+  clock.advance(1);
+  assert.deepEqual(fake.calls, ['close']);
+  clock.advance(999);
+  assert.equal(aged, 0);
+  clock.advance(1);
+  assert.equal(aged, 1);
+  session.onAge(() => aged++); // at once from now on
+  assert.equal(aged, 2);
+  transport.bytesRead++;
+  clock.advance(5999);
+  assert.deepEqual(fake.calls, ['close']);
+  clock.advance(1);
+  assert.deepEqual(fake.calls, ['close', 'destroy']);
+  assert.ok(session.scope.closed);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('draining ages a session and sends GOAWAY, once', () => {
+  const { fake, session } = setUp();
+  let aged = 0;
+  session.onAge(() => aged++);
+  session.drain();
+  session.drain();
+  assert.equal(aged, 1);
+  assert.deepEqual(fake.calls, ['close']);
+});
+
+test('a peer that has gone silent is pinged, then cut', () => {
+  const { clock, fake, transport } = setUp();
+  for (let i = 0; i < 20; i++) {
+    transport.bytesRead += 10;
+    clock.advance(10_000);
+  }
+  assert.deepEqual(fake.calls, []);
+  clock.advance(55_000);
+  assert.deepEqual(fake.calls, ['ping']);
+  clock.advance(25_000);
+  assert.deepEqual(fake.calls, ['ping', 'destroy']);
+});
+
+test('a client that pings without pause is sent away with the reason', () => {
+  const { clock, fake, transport } = setUp();
+  for (let i = 0; i < 4; i++) {
+    transport.bytesRead += 17;
+    fake.emit('ping', Buffer.alloc(8));
+  }
+  assert.deepEqual(fake.calls, ['goaway 11 7 too_many_pings']);
+  clock.advance(1000);
+  assert.deepEqual(fake.calls, ['goaway 11 7 too_many_pings', 'destroy']);
+});
+
+test('a session that ends by itself closes its scope and leaves no timer', () => {
+  const { clock, fake, session } = setUp({ goAwayMs: 2000, ageMs: 3000, closeMs: 9000 });
+  fake.destroyed = true;
+  fake.emit('close');
+  assert.ok(session.scope.closed);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('closing the scope ends the session', () => {
+  const { fake, session } = setUp();
+  session.scope.close();
+  assert.deepEqual(fake.calls, ['destroy']);
+});
