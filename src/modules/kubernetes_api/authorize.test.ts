@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { fromJson } from '@bufbuild/protobuf';
+import { ScriptedUsers } from '../../../test/support/scripted_users.ts';
+import { silentLog } from '../../../test/support/silent_log.ts';
+import type { ProxyUser, UserAuthorizer, UserCredential } from '../../auth/user_authorizer.ts';
+import { AuthorizeProxyUserResponseSchema } from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
+import type { Log } from '../../observability/log.ts';
+import { AppError } from '../../runtime/app_error.ts';
+import { StatusCode } from '../../runtime/status_code.ts';
+import { Gatekeeper } from './authorize.ts';
+import type { Credentials } from './credentials.ts';
+
+const signal = () => new AbortController().signal;
+
+function session(...cookies: string[]): Credentials {
+  return { kind: 'session_cookie', agentId: 1n, cookies, csrfToken: 'good-csrf' };
+}
+
+test('a known answer is used at once, and encoded once', async () => {
+  const users = new ScriptedUsers();
+  const gatekeeper = new Gatekeeper(users, silentLog);
+  const credentials = { kind: 'ci_job', agentId: 1n, token: 'job-ci' } as const;
+  const first = await gatekeeper.authorize(credentials, signal);
+  const again = gatekeeper.authorize(credentials, () => assert.fail('nothing to wait for'));
+  assert.ok(!(again instanceof Promise) && again.kind === 'allowed' && first.kind === 'allowed');
+  assert.ok(again.extra !== undefined && again.extra === first.extra);
+  assert.deepEqual(users.asked, ['ci 1']);
+  assert.deepEqual([again.accessForm, again.userId, again.viaCookie], ['ci_access', 22n, false]);
+});
+
+test('one answer about a job is judged for each agent', async () => {
+  const gatekeeper = new Gatekeeper(new ScriptedUsers(), silentLog);
+  const ask = async (agentId: bigint) => gatekeeper.authorize({ kind: 'ci_job', agentId, token: 'job-ci' }, signal);
+  const one = await ask(1n);
+  const two = await ask(2n);
+  assert.ok(one.kind === 'allowed' && two.kind === 'allowed');
+  assert.equal(two.agentId, 2n);
+  assert.notDeepEqual(one.extra, two.extra);
+  for (const id of [21n, 0n, -1n]) {
+    assert.deepEqual(await ask(id), { kind: 'refused', status: 403, message: 'Forbidden: agentId is not allowed' });
+  }
+});
+
+test('cookies are tried in turn until GitLab takes one', async () => {
+  const users = new ScriptedUsers();
+  const gatekeeper = new Gatekeeper(users, silentLog);
+  const decision = await gatekeeper.authorize(session('bad', 'good-cookie', 'other'), signal);
+  assert.ok(decision.kind === 'allowed');
+  assert.deepEqual([decision.viaCookie, decision.accessForm], [true, 'user_access']);
+  assert.deepEqual(users.asked, ['bad', 'good-cookie']);
+  const again = gatekeeper.authorize(session('bad', 'good-cookie', 'other'), signal);
+  assert.ok(!(again instanceof Promise), 'the one that is known wins without asking about the others');
+});
+
+test('cookies that GitLab does not take', async () => {
+  const gatekeeper = new Gatekeeper(new ScriptedUsers(), silentLog);
+  const refused = { kind: 'refused', status: 401, message: 'Unauthorized' };
+  assert.deepEqual(await gatekeeper.authorize(session('bad', 'worse'), signal), refused);
+  assert.deepEqual(await gatekeeper.authorize(session('st-403-x', 'st-404-x'), signal), refused);
+});
+
+test('a failure to find out is no refusal, and ends the search', async () => {
+  const users = new ScriptedUsers();
+  const failed = { kind: 'refused', status: 500, message: 'Failed to authorize user session' };
+  const decision = await new Gatekeeper(users, silentLog).authorize(session('st-500-x', 'good-cookie'), signal);
+  assert.deepEqual(decision, failed);
+  assert.deepEqual(users.asked, ['st-500-x']);
+});
+
+test('an agent id that cannot exist is not asked about', async () => {
+  const users = new ScriptedUsers();
+  const credentials = { kind: 'personal_access_token', agentId: -1n, token: 'good-pat' } as const;
+  const decision = await new Gatekeeper(users, silentLog).authorize(credentials, signal);
+  assert.deepEqual(decision, { kind: 'refused', status: 500, message: 'Failed to authorize user session' });
+  assert.deepEqual(users.asked, []);
+});
+
+/** Knows one user, whatever is shown. */
+function oneUser(user: ProxyUser | Error): UserAuthorizer {
+  return {
+    ciJob: () => Promise.reject(new Error('not here')),
+    peekCiJob: () => undefined,
+    proxyUser: () => (user instanceof Error ? Promise.reject(user) : Promise.resolve(user)),
+    peekProxyUser: (_: UserCredential) => undefined,
+  };
+}
+
+const pat = { kind: 'personal_access_token', agentId: 1n, token: 't' } as const;
+
+test('an answer about another agent opens nothing', async () => {
+  const response = fromJson(AuthorizeProxyUserResponseSchema, {
+    agent: { id: 2, config_project: { id: 3 } },
+    user: { id: 4, username: 'eve' },
+    access_as: { agent: {} },
+  });
+  const decision = await new Gatekeeper(oneUser({ kind: 'gitlab', response }), silentLog).authorize(pat, signal);
+  assert.deepEqual(decision, { kind: 'refused', status: 500, message: 'Failed to authorize user session' });
+});
+
+test('one standalone user may use several agents, each under its own id', async () => {
+  const user: ProxyUser = { kind: 'standalone', name: 'alice', impersonation: undefined };
+  const gatekeeper = new Gatekeeper(oneUser(user), silentLog);
+  for (const agentId of [1n, 2n, 1n]) {
+    const decision = await gatekeeper.authorize({ ...pat, agentId }, signal);
+    assert.deepEqual(decision, {
+      kind: 'allowed',
+      agentId,
+      extra: undefined,
+      viaCookie: false,
+      accessForm: 'pat_access',
+      userId: undefined,
+    });
+  }
+});
+
+test('who goes away is no error in the log', async () => {
+  const lines: string[] = [];
+  const log: Log = { ...silentLog, error: (message) => void lines.push(message) };
+  const errors = [new AppError(StatusCode.Canceled, 'context canceled'), new DOMException('gone', 'AbortError')];
+  for (const error of errors) await new Gatekeeper(oneUser(error), log).authorize(pat, signal);
+  assert.deepEqual(lines, []);
+  await new Gatekeeper(oneUser(new AppError(StatusCode.Unavailable, 'down')), log).authorize(pat, signal);
+  assert.deepEqual(lines, ['Failed to authorize user session']);
+});
