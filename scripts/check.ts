@@ -8,6 +8,7 @@ const steps: readonly (readonly [name: string, command: string, args: readonly s
   ['types', 'tsc', []],
   ['protos', 'buf', ['lint']],
   ['import directions', process.execPath, ['scripts/check_imports.ts']],
+  ['references to docs', process.execPath, ['scripts/check_docs.ts']],
   ['generated code', process.execPath, ['scripts/generate.ts', '--check']],
   ['package lock', process.execPath, ['scripts/check_packages.ts']],
   ['unused exports and packages', 'knip', []],
