@@ -44,6 +44,16 @@ export function ignored<T>(field: Field<T>): Field<T> {
 export function shown(tree: Tree): string {
   if (tree.kind === 'map') return 'a mapping';
   if (tree.kind === 'list') return 'a list';
-  const text = typeof tree.value === 'string' ? JSON.stringify(tree.value) : tree.source;
+  const text = withoutPassword(typeof tree.value === 'string' ? JSON.stringify(tree.value) : tree.source);
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
+}
+
+/** A URL may carry a password; nobody needs to see it. */
+function withoutPassword(url: string): string {
+  return url.replace(/(:\/\/[^\s/@:]*):[^\s/@]*@/, '$1@');
+}
+
+/** `field` for a URL, printed without its password. */
+export function url(field: Field<string>): Field<string> {
+  return { ...field, encode: (value) => field.encode(withoutPassword(value)) };
 }

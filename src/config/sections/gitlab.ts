@@ -3,7 +3,7 @@ import { checkCaFile } from '../files/certificates.ts';
 import { readKeyFile } from '../files/secret_file.ts';
 import type { Report } from '../problem.ts';
 import { urlRule } from '../schema/address.ts';
-import type { Value } from '../schema/field.ts';
+import { url, type Value } from '../schema/field.ts';
 import { file, optionalText, requiredText } from '../schema/scalar.ts';
 import { optionalSection } from '../schema/section.ts';
 import { buildRateLimit, rateLimitSection } from './rate_limit.ts';
@@ -11,10 +11,12 @@ import { buildRateLimit, rateLimitSection } from './rate_limit.ts';
 export const gitlabSection = optionalSection({
   doc: 'The GitLab that agents and users belong to. Exactly one of `gitlab` and `standalone` must be there.',
   keys: {
-    address: requiredText({
-      doc: 'URL of GitLab (of Workhorse, for choice) for REST calls; may have a path and a query.',
-      rule: urlRule('http', 'https'),
-    }),
+    address: url(
+      requiredText({
+        doc: 'URL of GitLab (of Workhorse, for choice) for REST calls; may have a path and a query.',
+        rule: urlRule('http', 'https'),
+      }),
+    ),
     authentication_secret_file: file({
       doc: 'The secret shared with Rails, 32 bytes in base64.',
       presence: 'required',

@@ -4,7 +4,7 @@ import { checkCaFile } from '../files/certificates.ts';
 import { readTokenFile } from '../files/secret_file.ts';
 import type { Report } from '../problem.ts';
 import { urlRule } from '../schema/address.ts';
-import { retired, type Value } from '../schema/field.ts';
+import { retired, url, type Value } from '../schema/field.ts';
 import { duration, oneOf } from '../schema/number.ts';
 import { file, flag, optionalText, requiredText, text } from '../schema/scalar.ts';
 import { optionalSection, section } from '../schema/section.ts';
@@ -27,10 +27,12 @@ const tracingSection = optionalSection({
   doc: 'Tracing with OpenTelemetry. Absent: off.',
   keys: {
     connection_string: retired(optionalText({ doc: 'Retired.' }), 'retired, use otlp_endpoint'),
-    otlp_endpoint: requiredText({
-      doc: 'URL that spans are sent to (OTLP over HTTP).',
-      rule: urlRule('http', 'https'),
-    }),
+    otlp_endpoint: url(
+      requiredText({
+        doc: 'URL that spans are sent to (OTLP over HTTP).',
+        rule: urlRule('http', 'https'),
+      }),
+    ),
     otlp_token_secret_file: file({
       doc: 'File with the token for it; white space around it is cut. `glpat-…` goes as `Private-Token`, others as `Bearer`.',
       presence: 'non-empty',
@@ -64,7 +66,7 @@ export const observabilitySection = section({
     sentry: section({
       doc: 'Error reporting.',
       keys: {
-        dsn: text({ doc: 'DSN of the Sentry project; empty: off.', rule: dsnProblem }),
+        dsn: url(text({ doc: 'DSN of the Sentry project; empty: off.', rule: dsnProblem })),
         environment: text({ doc: 'Name of the environment in reports.' }),
       },
     }),

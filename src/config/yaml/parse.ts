@@ -104,7 +104,8 @@ class TreeBuilder {
       return { kind: 'list', items: node.items.map((item) => this.build(item as Node, depth + 1, position)), position };
     }
     if (!isScalar(node)) return unset;
-    const { value } = node;
+    // The library takes a lone `.` for a number.
+    const value = Number.isNaN(node.value) && !/nan/i.test(node.source ?? '') ? node.source : node.value;
     const known = ['string', 'number', 'bigint', 'boolean'].includes(typeof value);
     return { ...unset, value: known ? (value as string) : null, source: node.source ?? String(value) };
   }
