@@ -105,15 +105,9 @@ export class RequestPreparer {
   }
 
   /**
-   * The answer when the call to the agent has failed before the response began.
-   * @param what the step that failed, e.g. `failed to read gRPC response`
-   * @param error usually `statusText` of how the call ended
+   * The answer when an authorized request has failed before its response began.
+   * @param message the text after `GitLab Agent Server: `, e.g. `HTTP->gRPC: failed to read gRPC response: …`
    */
-  tunnelFailure(prepared: Prepared, what: string, error: string): Answer {
-    return this.failure(prepared, 502, `HTTP->gRPC: ${what}: ${error}`);
-  }
-
-  /** Any other failure of this server with an authorized request. */
   failure(prepared: Prepared, status: number, message: string): Answer {
     const { log, serverName } = this.#deps;
     if (log.debugEnabled) log.debug(message, { agent_id: prepared.agentId });
@@ -174,7 +168,7 @@ export class RequestPreparer {
     };
     if (!head.invalidUtf8 && !target.invalidUtf8) return prepared;
     const error = 'rpc error: code = Internal desc = grpc: error while marshaling: string field contains invalid UTF-8';
-    return this.tunnelFailure(prepared, 'failed to send request header', error);
+    return this.failure(prepared, 502, `HTTP->gRPC: failed to send request header: ${error}`);
   }
 
   #issueToken({ head, path, asker }: KnownRequest, decision: Decision): Answer {

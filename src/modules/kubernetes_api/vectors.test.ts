@@ -62,7 +62,8 @@ for (const file of readdirSync(new URL('k8s-proxy/', vectors))) {
       } else if (recorded.name.startsWith('no-tunnel')) {
         const status = 'rpc error: code = DeadlineExceeded desc = ';
         const text = 'Agent connection not found. Is agent up to date and connected?';
-        const answer = preparer().tunnelFailure(result as Prepared, 'failed to read gRPC response', status + text);
+        const what = `HTTP->gRPC: failed to read gRPC response: ${status}${text}`;
+        const answer = preparer().failure(result as Prepared, 502, what);
         assertAnswer(answer, recorded);
       } else {
         assertAnswer(result, recorded);
