@@ -1,0 +1,65 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { FakeClock } from '../runtime/fake_clock.ts';
+import { TokenBucket } from './token_bucket.ts';
+
+const never = new AbortController().signal;
+
+function setUp() {
+  const clock = new FakeClock();
+  const bucket = new TokenBucket(clock, { refillRatePerSecond: 10, bucketSize: 3 });
+  const through: string[] = [];
+  const take = async (name: string, signal = never) => {
+    await bucket.take(signal);
+    through.push(name);
+  };
+  return { clock, bucket, through, take, settle: () => new Promise((resolve) => setImmediate(resolve)) };
+}
+
+test('the bucket at once, the rest at its rate and in order', async () => {
+  const { clock, through, take, settle } = setUp();
+  for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) void take(name);
+  await settle();
+  assert.deepEqual(through, ['a', 'b', 'c']);
+  clock.advance(99);
+  await settle();
+  assert.equal(through.length, 3);
+  clock.advance(1);
+  await settle();
+  assert.deepEqual(through, ['a', 'b', 'c', 'd']);
+  clock.advance(200);
+  await settle();
+  assert.deepEqual(through, ['a', 'b', 'c', 'd', 'e', 'f']);
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('a rest fills the bucket, not more', async () => {
+  const { clock, through, take, settle } = setUp();
+  clock.advance(60_000);
+  for (let i = 0; i < 5; i++) void take(String(i));
+  await settle();
+  assert.equal(through.length, 3);
+});
+
+test('nobody overtakes those who wait', async () => {
+  const { clock, through, take, settle } = setUp();
+  for (const name of ['a', 'b', 'c', 'd', 'e']) void take(name);
+  clock.advance(100);
+  void take('late');
+  await settle();
+  assert.deepEqual(through, ['a', 'b', 'c', 'd']);
+});
+
+test('who gives up leaves the turn to the next', async () => {
+  const { clock, through, take, settle } = setUp();
+  for (const name of ['a', 'b', 'c']) void take(name);
+  const controller = new AbortController();
+  const given = take('d', controller.signal);
+  void take('e');
+  controller.abort(new Error('gone'));
+  await assert.rejects(given, { message: 'gone' });
+  clock.advance(100);
+  await settle();
+  assert.deepEqual(through, ['a', 'b', 'c', 'e']);
+  await assert.rejects(take('f', controller.signal), { message: 'gone' });
+});
