@@ -28,6 +28,8 @@ export interface RequestSink {
   cancelled(): void;
 }
 
+/** How long to wait before looking again whether the end of an answer has left. */
+const RESET_RETRY_MS = 50;
 /** Bytes that may wait in one stream before its writer is told to stop. */
 const WRITE_BUFFER_BYTES = 128 << 10;
 
@@ -177,7 +179,16 @@ export class ServerCall {
 
   /** What the client still sends is of no use once the answer is complete: RST_STREAM(NO_ERROR), as RFC 9113 8.1 has it. */
   #closeIfHalfOpen(): void {
-    if (!this.#clientDone) this.#stream.close(constants.NGHTTP2_NO_ERROR);
+    if (!this.#clientDone) setImmediate(() => this.#closeOnceSent());
+  }
+
+  /** A reset drops the trailers before it if they have not left yet, be it because the connection is slow. */
+  #closeOnceSent(): void {
+    const stream = this.#stream;
+    if (stream.destroyed || stream.closed) return;
+    if ((stream.session?.state.outboundQueueSize ?? 0) > 0) {
+      this.session.scope.timeout(RESET_RETRY_MS, () => this.#closeOnceSent());
+    } else stream.close(constants.NGHTTP2_NO_ERROR);
   }
 
   #contentType(): string {

@@ -68,6 +68,7 @@ export class HttpExchange implements CallSink {
   /** Bytes of the body that the answer's Content-Length still promises; -1 if it promises nothing. */
   #remaining = -1;
   #bodyStarted = false;
+  #discarded = 0;
   /** The call is over, for better or worse. */
   #over = false;
 
@@ -102,25 +103,47 @@ export class HttpExchange implements CallSink {
   #sendBody(): void {
     const request = this.#request;
     const call = this.#call;
-    let discarded = 0;
-    call.onDrain(() => request.resume());
-    request.on('data', (chunk: Buffer) => {
-      if (this.#over) {
-        discarded += chunk.length;
-        if (discarded > DISCARD_BYTES) request.destroy();
-        return;
+    let scheduled = false;
+    const pump = () => {
+      scheduled = false;
+      while (!this.#over) {
+        const chunk = request.read() as Buffer | null;
+        if (chunk === null || !this.#sendChunk(chunk)) return;
       }
-      let ready = true;
-      for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
-        ready = call.write(encodeData(HttpPart.data, chunk.subarray(at, at + CHUNK_BYTES)));
-      }
-      if (!ready) request.pause();
+      this.#discardBody();
+    };
+    call.onDrain(pump);
+    // The parser hands over one chunk after the other. Reading when it is through with a packet joins the small ones.
+    request.on('readable', () => {
+      if (!scheduled) setImmediate(pump);
+      scheduled = true;
     });
     request.on('end', () => {
       call.write(REQUEST_TRAILER, true);
       call.halfClose();
     });
     request.on('error', () => this.#clientGone());
+  }
+
+  #sendChunk(chunk: Buffer): boolean {
+    let ready = true;
+    for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
+      ready = this.#call.write(encodeData(HttpPart.data, chunk.subarray(at, at + CHUNK_BYTES)));
+    }
+    return ready;
+  }
+
+  /** Lets a client that is answered before it has sent everything finish, if that does not take too much. */
+  #discardBody(): void {
+    for (;;) {
+      const chunk = this.#request.read() as Buffer | null;
+      if (chunk === null) return;
+      this.#discarded += chunk.length;
+      if (this.#discarded > DISCARD_BYTES) {
+        this.#request.destroy();
+        return;
+      }
+    }
   }
 
   // ---- the answer
