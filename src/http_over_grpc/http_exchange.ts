@@ -107,7 +107,7 @@ export class HttpExchange implements CallSink {
     const pump = () => {
       scheduled = false;
       while (!this.#over) {
-        const chunk = request.read() as Buffer | null;
+        const chunk = readArrived(request);
         if (chunk === null || !this.#sendChunk(chunk)) return;
       }
       this.#discardBody();
@@ -136,7 +136,7 @@ export class HttpExchange implements CallSink {
   /** Lets a client that is answered before it has sent everything finish, if that does not take too much. */
   #discardBody(): void {
     for (;;) {
-      const chunk = this.#request.read() as Buffer | null;
+      const chunk = readArrived(this.#request);
       if (chunk === null) return;
       this.#discarded += chunk.length;
       if (this.#discarded > DISCARD_BYTES) {
@@ -307,6 +307,11 @@ export class HttpExchange implements CallSink {
 
 function flushHead(exchange: HttpExchange): void {
   exchange.flushHead();
+}
+
+/** All that has arrived of a body, in one piece; null: nothing now. `read()` without a size may return less. */
+function readArrived(request: IncomingMessage): Buffer | null {
+  return request.read(request.readableLength || undefined) as Buffer | null;
 }
 
 /** Whether an answer has the body that its Content-Length speaks of. */
