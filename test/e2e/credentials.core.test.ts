@@ -197,6 +197,26 @@ describe('credentials', () => {
     bad.connection.close();
   });
 
+  test('OPTIONS is answered by the server itself', async () => {
+    const before = cluster.backend.requests.length;
+    const answer = await cluster.ask({
+      method: 'OPTIONS',
+      path: '/who',
+      token: null,
+      headers: { origin: 'http://gitlab.example', 'access-control-request-headers': 'x-csrf-token' },
+    });
+    assert.equal(answer.status, 200);
+    assert.equal(answer.headers['access-control-allow-origin'], 'http://gitlab.example');
+    assert.equal(answer.headers['access-control-allow-headers'], 'x-csrf-token');
+    assert.equal(answer.headers['access-control-max-age'], '86400');
+    assert.equal(cluster.backend.requests.length, before);
+  });
+
+  test('an origin that is not GitLab’s is refused', async () => {
+    const answer = await cluster.ask({ path: '/who', headers: { origin: 'http://evil.example' } });
+    assert.deepEqual([answer.status, answer.text], [403, '']);
+  });
+
   test('GitLab was asked with valid tokens of the server', () => {
     assert.deepEqual(cluster.gitlab?.problems, []);
   });

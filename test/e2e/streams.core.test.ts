@@ -1,5 +1,6 @@
 // What flows for long: watches, logs that are followed, clients that go away or read slowly.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import { after, before, describe, test } from 'node:test';
@@ -8,6 +9,8 @@ import { type Cluster, startCluster } from '../support/cluster.ts';
 import { delay, eventually, within } from '../support/wait.ts';
 
 const megabyte = 1 << 20;
+// Random, because the agent compresses: of zeros a window holds gigabytes.
+const chunk = randomBytes(65536);
 
 describe('streams', () => {
   const watches = new Set<ServerResponse>();
@@ -25,10 +28,12 @@ describe('streams', () => {
     },
     '/endless': (_, response) => {
       response.writeHead(200, { 'content-type': 'application/octet-stream' });
-      const chunk = Buffer.alloc(65536);
       const pump = () => {
-        while (!response.destroyed && response.write(chunk)) sent += chunk.length;
-        sent += chunk.length;
+        let more = true;
+        while (more && !response.destroyed) {
+          more = response.write(chunk);
+          sent += chunk.length;
+        }
       };
       response.on('drain', pump);
       response.on('close', () => {

@@ -84,9 +84,11 @@ describe('upgrades', () => {
     await eventually('the end at the cluster', () => open.size === 0);
   });
 
-  test('a cluster that closes ends the client’s connection', async () => {
+  test('what a cluster says before it closes arrives, and nothing is left when the client closes', async () => {
+    // agentk does not tell that the cluster closed (docs/protocol/http_over_grpc.md), so the client ends it.
     const connection = await upgrade('/short');
-    assert.match(await connection.readToEnd(), /bye$/);
+    await connection.readUntil('bye');
+    connection.close();
     await eventually('the end at the cluster', () => open.size === 0);
   });
 

@@ -46,6 +46,8 @@ export function open(endpoint: Endpoint, asked: Asked): Promise<IncomingMessage>
   return new Promise((resolve, reject) => {
     const outgoing = outgoingRequest(endpoint, asked);
     outgoing.on('error', reject).on('response', resolve);
+    // node:http announces no length for the body of a DELETE by itself.
+    if (asked.body !== undefined) outgoing.setHeader('content-length', Buffer.byteLength(asked.body));
     outgoing.end(asked.body);
   });
 }
