@@ -20,7 +20,7 @@ function levelKey(what: string, byDefault: Level) {
 }
 
 function pathSection(what: string, path: string) {
-  return section({ doc: what, keys: { url_path: text({ doc: `Path of ${what}.`, default: path }) } });
+  return section({ doc: `Where ${what} is.`, keys: { url_path: text({ doc: `Path of ${what}.`, default: path }) } });
 }
 
 const tracingSection = optionalSection({
@@ -61,7 +61,7 @@ export const observabilitySection = section({
       },
       check: checkListen,
     }),
-    prometheus: pathSection('the metrics', '/metrics'),
+    prometheus: pathSection('the page of metrics', '/metrics'),
     tracing: tracingSection,
     sentry: section({
       doc: 'Error reporting.',
