@@ -9,7 +9,8 @@ import type { Violations } from './validation.ts';
 
 /** Answers are read whole; the largest lists a few thousand agents. */
 const MAX_ANSWER = 16 * 1024 * 1024;
-const MAX_ERROR_ANSWER = 64 * 1024;
+/** A reason is a sentence; it is kept in the caches. */
+const MAX_ERROR_ANSWER = 8 * 1024;
 
 export interface ExpectedAnswer<Desc extends DescMessage> {
   readonly schema: Desc;

@@ -8,6 +8,7 @@ import {
 import type { Duplex, Readable } from 'node:stream';
 import type { Clock, Timer } from '../runtime/clock.ts';
 import { type DialOptions, dial, proxyAuthorization } from './dial.ts';
+import { Slots } from './slots.ts';
 import { transportError } from './transport_error.ts';
 import { maskedUrl } from './url.ts';
 
@@ -43,6 +44,8 @@ const RESPONSE_HEADER_TIMEOUT_MS = 20_000;
 export class HttpTransport implements Transport {
   readonly #options: DialOptions;
   readonly #agent: Agent;
+  /** node's agent counts a connection when it is open; a burst of calls would make it open one for each. */
+  readonly #slots = new Slots(MAX_CONNECTIONS);
 
   constructor(options: DialOptions) {
     this.#options = options;
@@ -51,7 +54,7 @@ export class HttpTransport implements Transport {
 
   async send(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
     for (;;) {
-      signal.throwIfAborted();
+      await this.#slots.take(signal);
       const attempt = this.#exchange(request, signal);
       try {
         return await attempt.response;
@@ -68,8 +71,9 @@ export class HttpTransport implements Transport {
     this.#agent.destroy();
   }
 
+  /** Gives the slot back when the exchange is over. */
   #exchange(request: HttpRequest, signal: AbortSignal) {
-    const sent = this.#start(request);
+    const sent = this.#startOrRelease(request);
     let answered = false;
     let lost = false;
     const response = new Promise<HttpResponse>((resolve, reject) => {
@@ -86,6 +90,7 @@ export class HttpTransport implements Transport {
         reject(error);
       });
       sent.once('close', () => {
+        this.#slots.release();
         patience.stop();
         signal.removeEventListener('abort', abort);
         reject(new Error('the connection was closed before the answer'));
@@ -93,6 +98,16 @@ export class HttpTransport implements Transport {
       sent.end(request.body);
     });
     return { response, lostKeptConnection: () => lost };
+  }
+
+  /** node throws at once if method, target or headers cannot be sent. */
+  #startOrRelease(request: HttpRequest): ClientRequest {
+    try {
+      return this.#start(request);
+    } catch (error) {
+      this.#slots.release();
+      throw error;
+    }
   }
 
   #start({ method, target, headers }: HttpRequest): ClientRequest {

@@ -180,3 +180,36 @@ test('a token with a newline goes nowhere', async (t) => {
     message: 'invalid header field value for "Job-Token"',
   });
 });
+
+test('a burst of calls shares fifty connections, whatever becomes of each', async (t) => {
+  const sockets = new Set<Socket>();
+  let [open, most] = [0, 0];
+  const client = await serve(t, (request, response) => {
+    if (!sockets.has(request.socket)) {
+      sockets.add(request.socket);
+      most = Math.max(most, ++open);
+      request.socket.once('close', () => open--);
+    }
+    const token = Number(request.headers['gitlab-agent-api-request']);
+    if (token % 5 === 0) request.socket.resetAndDestroy();
+    else if (token % 5 === 1)
+      response.writeHead(200, { ...JSON_TYPE, 'content-length': 9 }).write('{', () => response.destroy());
+    else
+      setTimeout(
+        () =>
+          response.writeHead(token % 5 === 2 ? 401 : 200, JSON_TYPE).end(token % 5 === 3 ? 'x'.repeat(20_000) : '{}'),
+        5,
+      );
+  });
+  const controller = new AbortController();
+  const calls = Array.from({ length: 240 }, (_, i) =>
+    client.agentInfo(String(i), { signal: i % 10 === 4 ? controller.signal : patience().signal }),
+  );
+  setTimeout(() => controller.abort(new Error('gone')), 1);
+  const results = await Promise.allSettled(calls);
+  assert.ok(results.every(({ status }) => status === 'rejected'));
+  assert.ok(most > 1 && most <= 50, `${most} connections at once`);
+  // All fifty are free again: none was lost with a failed call.
+  const again = Array.from({ length: 50 }, () => client.agentInfo('2', patience()));
+  for (const result of await Promise.allSettled(again)) assert.equal(result.status, 'rejected');
+});
