@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto';
 import type { AllowedAgentsForJob } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { GitLabClient } from '../gitlab/client.ts';
 import type { Log } from '../observability/log.ts';
@@ -53,7 +52,7 @@ export class GitLabUserAuthorizer implements UserAuthorizer {
     return this.#users.get(
       {
         key: keyOf(credential),
-        hash: () => createHash('sha256').update(keyOf(credential)).digest(),
+        hash: () => tokenHash(keyOf(credential)),
         ask: async (asking) => ({
           kind: 'gitlab',
           response: await this.#gitlab.authorizeProxyUser(credential, { signal: asking }),
