@@ -10,7 +10,9 @@ import { promisify } from 'node:util';
 import { type FakeKubernetes, startKubernetes } from '../../support/kubernetes/kubernetes.ts';
 import { eventually } from '../../support/wait.ts';
 
-const missing = spawnSync('kubectl', ['version', '--client']).status === 0 ? false : 'SKIPPED: no kubectl on PATH';
+/** KUBECTL=path puts another one in its place. */
+const program = process.env.KUBECTL ?? 'kubectl';
+const missing = spawnSync(program, ['version', '--client']).status === 0 ? false : `SKIPPED: cannot run ${program}`;
 
 describe('kubectl at the fake Kubernetes API', { skip: missing }, () => {
   let kubernetes: FakeKubernetes;
@@ -29,10 +31,10 @@ describe('kubectl at the fake Kubernetes API', { skip: missing }, () => {
 
   const options = () => ({ env: { ...process.env, HOME: home, KUBECONFIG: '' }, cwd: home });
   const kubectl = async (...args: string[]) =>
-    (await promisify(execFile)('kubectl', ['-s', kubernetes.url, ...args], options())).stdout;
+    (await promisify(execFile)(program, ['-s', kubernetes.url, ...args], options())).stdout;
   /** A kubectl that stays; `output()` is what it has written so far. */
   const follow = (...args: string[]) => {
-    const child = spawn('kubectl', ['-s', kubernetes.url, ...args], {
+    const child = spawn(program, ['-s', kubernetes.url, ...args], {
       ...options(),
       stdio: ['ignore', 'pipe', 'inherit'],
     });
@@ -100,7 +102,7 @@ describe('kubectl at the fake Kubernetes API', { skip: missing }, () => {
         return true;
       },
     );
-    const child = spawn('kubectl', ['-s', kubernetes.url, 'exec', '-i', 'web', '--', 'wc', '-c'], {
+    const child = spawn(program, ['-s', kubernetes.url, 'exec', '-i', 'web', '--', 'wc', '-c'], {
       ...options(),
       stdio: ['pipe', 'pipe', 'inherit'],
     });
