@@ -13,7 +13,7 @@ export interface Config {
   readonly redis: RedisConfig | undefined;
   /** Absent: the listener stays closed. */
   readonly api: { readonly listen: RpcListen } | undefined;
-  readonly privateApi: { readonly listen: PrivateApiListen } | undefined;
+  readonly privateApi: PrivateApiConfig | undefined;
   readonly server: ServerConfig;
 }
 
@@ -89,6 +89,14 @@ export interface RpcListen extends AgedListen {
 export interface PrivateApiListen extends RpcListen {
   /** Added to the system's roots when this node dials others. */
   readonly caCertificateFile: string | undefined;
+}
+
+export interface PrivateApiConfig {
+  readonly listen: PrivateApiListen;
+  /** Where other nodes reach this one; empty when the machine has no address for that. */
+  readonly ownUrls: readonly string[];
+  /** The name that certificates of other nodes must have; empty: that of the URL. */
+  readonly tlsServerName: string;
 }
 
 export interface KubernetesApiListen extends GracefulListen {

@@ -9,6 +9,7 @@ import { inspect } from 'node:util';
 import { stringify } from 'yaml';
 import type { Config } from './config.ts';
 import { type Loaded, loadConfig } from './load.ts';
+import type { Machine } from './own_private_api.ts';
 import { formatProblem } from './problem.ts';
 
 const fixtures = fileURLToPath(new URL('../../test/fixtures/config/', import.meta.url));
@@ -34,8 +35,10 @@ write('password', 'pass\n');
 for (const name of ['server.crt', 'server.key', 'other.key']) write(name, readFileSync(join(fixtures, name)));
 const file = (name: string): string => join(folder, name);
 
+const machine: Machine = { env: { OWN_PRIVATE_API_HOST: 'kas.example' }, addresses: ['127.0.0.1', '10.0.0.7'] };
+
 function load(yaml: string): Promise<Loaded> {
-  return loadConfig(write('c.yaml', yaml));
+  return loadConfig(write('c.yaml', yaml), machine);
 }
 
 async function problemsOf(yaml: string): Promise<string[]> {
@@ -278,7 +281,7 @@ describe('a configuration is refused for', () => {
 describe('a configuration', () => {
   for (const name of ['omnibus', 'chart']) {
     test(`as ${name} writes it means what it means to upstream`, async () => {
-      const loaded = await loadConfig(`${fixtures}${name}.yml`);
+      const loaded = await loadConfig(`${fixtures}${name}.yml`, machine);
       assert.ok('config' in loaded, 'problems' in loaded ? loaded.problems.map(formatProblem).join('\n') : '');
       assert.deepEqual(
         loaded.warnings.map(({ path }) => path),
@@ -366,6 +369,33 @@ standalone:
 function effectiveOf(loaded: Loaded): unknown {
   return 'effective' in loaded ? loaded.effective : assert.fail();
 }
+
+describe('the own private API', () => {
+  const yaml = (more: string): string =>
+    write('private.yaml', `${standalone}private_api: {listen: {authentication_secret_file: s32, ${more}}}`);
+  const tls = 'certificate_file: server.crt, key_file: server.key';
+
+  test('has a URL for others, and a name', async () => {
+    const loaded = await loadConfig(yaml('address: ":9"'), machine);
+    assert.ok('config' in loaded);
+    const { ownUrls, tlsServerName } = loaded.config.privateApi ?? assert.fail();
+    assert.deepEqual([ownUrls, tlsServerName], [['grpc://10.0.0.7:9'], 'kas.example']);
+  });
+
+  test('warns where others cannot reach it', async () => {
+    const loaded = await loadConfig(yaml('address: ":9"'), { env: {}, addresses: [] });
+    assert.ok('config' in loaded);
+    assert.match(loaded.warnings.map(formatProblem).join(), /private_api\.listen: this machine has no address/);
+  });
+
+  test('needs a name for TLS, and a sound environment', async () => {
+    const loaded = await loadConfig(yaml(tls), { env: { OWN_PRIVATE_API_PORT: '0' }, addresses: [] });
+    assert.deepEqual('problems' in loaded && loaded.problems.map(({ path, message }) => [path, message.slice(0, 80)]), [
+      ['private_api.listen', 'private API server: new server: OWN_PRIVATE_API_HOST environment variable is not'],
+      ['private_api.listen', 'private API server: invalid port in OWN_PRIVATE_API_PORT environment variable: 0'],
+    ]);
+  });
+});
 
 describe('config.command', () => {
   const script = write('more', '#!/bin/sh\n[ "$1 $2" = "kas x" ] || exit 3\ncat "$(dirname "$0")/printed"\n', 0o755);

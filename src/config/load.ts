@@ -2,6 +2,8 @@ import { dirname, resolve } from 'node:path';
 import { runConfigCommand } from './command.ts';
 import type { Config } from './config.ts';
 import { readBytes } from './files/read_file.ts';
+import { thisMachine } from './machine.ts';
+import type { Machine } from './own_private_api.ts';
 import { commandSource, inOrder, type Problem, Report } from './problem.ts';
 import { buildConfig, type RootSection, rootSection } from './sections/root.ts';
 import { parseYaml } from './yaml/parse.ts';
@@ -27,7 +29,7 @@ const longestFile = 1024 * 1024;
  * certificates that it names. Relative paths start at the file's folder. Either there is a configuration, or all
  * problems of the file at once. Never rejects for what is in the file.
  */
-export async function loadConfig(file: string): Promise<Loaded> {
+export async function loadConfig(file: string, machine: Machine = thisMachine()): Promise<Loaded> {
   const report = new Report(dirname(resolve(file)));
   const read = readBytes(file);
   if ('wrong' in read) return failed(report, { position: undefined, path: '', message: read.wrong });
@@ -41,7 +43,7 @@ export async function loadConfig(file: string): Promise<Loaded> {
   const whole = await withCommand(parsed, report);
   if (whole === undefined) return failed(report);
   const root = rootSection.decode(whole, '', report);
-  const config = deepFreeze(buildConfig(root, report));
+  const config = deepFreeze(buildConfig(root, machine, report));
   if (report.problems.length > 0) return failed(report);
   return { config, warnings: inOrder(report.warnings), effective: effective(root) };
 }

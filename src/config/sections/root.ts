@@ -1,4 +1,5 @@
 import type { Config } from '../config.ts';
+import type { Machine } from '../own_private_api.ts';
 import type { Report } from '../problem.ts';
 import type { Value } from '../schema/field.ts';
 import { optionalText } from '../schema/scalar.ts';
@@ -67,7 +68,7 @@ export const rootSection = section({
 export type RootSection = Value<typeof rootSection>;
 
 /** Opens the files that `root` names. Problems go to the report; with one there, the result is of no use. */
-export function buildConfig(root: RootSection, report: Report): Config {
+export function buildConfig(root: RootSection, machine: Machine, report: Report): Config {
   if (root.redis !== undefined) {
     report.warn('redis', 'not used yet: what nodes share is kept in this process, so run only one node');
   }
@@ -82,7 +83,7 @@ export function buildConfig(root: RootSection, report: Report): Config {
     },
     redis: root.redis && buildRedis(root.redis, report),
     api: root.api && buildApi(root.api, report),
-    privateApi: root.private_api && buildPrivateApi(root.private_api, report),
+    privateApi: root.private_api && buildPrivateApi(root.private_api, machine, report),
     server: buildServer(root.server),
   };
 }

@@ -1,6 +1,7 @@
-import type { PrivateApiListen, RpcListen } from '../config.ts';
+import type { PrivateApiConfig, PrivateApiListen, RpcListen } from '../config.ts';
 import { checkCaFile } from '../files/certificates.ts';
 import { readKeyFile } from '../files/secret_file.ts';
+import { type Machine, ownPrivateApiUrls } from '../own_private_api.ts';
 import type { Report } from '../problem.ts';
 import type { Value } from '../schema/field.ts';
 import { file } from '../schema/scalar.ts';
@@ -50,14 +51,30 @@ export function buildApi({ listen }: { listen: ApiListen }, report: Report): { l
   return { listen: buildRpcListen(listen, 'api.listen', 'API server', report) };
 }
 
-export function buildPrivateApi({ listen }: { listen: PrivateListen }, report: Report): { listen: PrivateApiListen } {
+export function buildPrivateApi(
+  { listen }: { listen: PrivateListen },
+  machine: Machine,
+  report: Report,
+): PrivateApiConfig {
   const path = 'private_api.listen';
-  return {
-    listen: {
-      ...buildRpcListen(listen, path, 'private API server', report),
-      caCertificateFile: checkCaFile(listen.ca_certificate_file, { report, path: `${path}.ca_certificate_file` }),
-    },
+  const tlsServerName = machine.env.OWN_PRIVATE_API_HOST ?? '';
+  const built: PrivateApiListen = {
+    ...buildRpcListen(listen, path, 'private API server', report),
+    caCertificateFile: checkCaFile(listen.ca_certificate_file, { report, path: `${path}.ca_certificate_file` }),
   };
+  if (built.tls !== undefined && tlsServerName === '') {
+    const advice = "Set it to the kas' host name if you want to use TLS for kas->kas communication";
+    report.problem(
+      path,
+      `private API server: new server: OWN_PRIVATE_API_HOST environment variable is not set. ${advice}`,
+    );
+  }
+  const own = ownPrivateApiUrls(built, machine);
+  if ('wrong' in own) report.problem(path, `private API server: ${own.wrong}`);
+  else if (own.urls.length === 0) {
+    report.warn(path, 'this machine has no address at which other nodes could reach it');
+  }
+  return { listen: built, ownUrls: 'urls' in own ? own.urls : [], tlsServerName };
 }
 
 function buildRpcListen(listen: ApiListen, path: string, server: string, report: Report): RpcListen {
