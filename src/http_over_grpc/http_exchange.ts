@@ -65,7 +65,7 @@ export class HttpExchange implements CallSink {
   #call!: Call;
   #upgraded: UpgradedConnection | undefined;
   #received: number = START;
-  /** Bytes of the body that the answer's Content-Length still promises; -1 if it promises nothing. */
+  /** Bytes of the body that may still come; -1 if the answer does not say. */
   #remaining = -1;
   #bodyStarted = false;
   #discarded = 0;
@@ -212,9 +212,8 @@ export class HttpExchange implements CallSink {
       this.#giveUp({ code: StatusCode.Internal, message: 'the cluster answered with a malformed status or header' });
       return;
     }
-    if (contentLength !== undefined && contentLength > 0 && hasBody(this.#request.method, head.status)) {
-      this.#remaining = contentLength;
-    }
+    if (!hasBody(this.#request.method, head.status)) this.#remaining = 0;
+    else if (contentLength !== undefined) this.#remaining = contentLength;
     // A watch may say nothing for minutes, its client still wants the head. Most answers bring their body along, though,
     // and then head and body leave in one write.
     process.nextTick(flushHead, this);
@@ -226,11 +225,18 @@ export class HttpExchange implements CallSink {
   }
 
   #writeBody(data: Buffer): void {
+    if (data.length === 0) return;
     this.#bodyStarted = true;
     const response = this.#response;
     if (this.#remaining >= 0) {
+      if (data.length > this.#remaining) {
+        // What stands behind the promised length would be taken for the next answer, perhaps by somebody else: a proxy in
+        // front shares our connections among its clients.
+        this.#giveUp({ code: StatusCode.DataLoss, message: 'the answer is longer than its Content-Length' });
+        return;
+      }
       this.#remaining -= data.length;
-      if (this.#remaining <= 0) {
+      if (this.#remaining === 0) {
         response.end(data);
         return;
       }
