@@ -9,13 +9,15 @@ export interface Console {
 /** The process's own standard output and standard error. */
 export const processConsole: Console = { out: (text) => put(1, text), error: (text) => put(2, text) };
 
+/** How often to try again, without a pause, while a pipe that does not block is full. */
+const mostTries = 100_000;
+
 function put(descriptor: number, text: string): void {
   let bytes = Buffer.from(text);
-  while (bytes.length > 0) {
+  for (let tries = 0; bytes.length > 0 && tries < mostTries; tries++) {
     try {
       bytes = bytes.subarray(writeSync(descriptor, bytes));
     } catch (error) {
-      // A pipe that does not block and is full: its reader is a moment behind.
       if (!(error instanceof Error && 'code' in error && error.code === 'EAGAIN')) return;
     }
   }

@@ -34,14 +34,13 @@ export async function serve(file: string, console: Console): Promise<0 | 1> {
   });
   const log = createJsonLog({ level, clock: systemClock, write: (line) => queue.write(line) });
   for (const warning of warnings) log.warn(`Configuration: ${formatProblem(warning)}`);
-  try {
-    await runServer({ config, log, signal: shutdownSignal() });
-    await queue.flush(flushMs);
-    return 0;
-  } catch (error) {
-    await queue.flush(flushMs);
-    return abort(console, errorText(error));
-  }
+  const failure = await runServer({ config, log, signal: shutdownSignal() }).then(
+    () => undefined,
+    (error: unknown) => errorText(error),
+  );
+  // Whoever should read our standard error has stopped; a thread hangs in its write, and would hang the exit too.
+  if (!(await queue.flush(flushMs))) process.kill(process.pid, 'SIGKILL');
+  return failure === undefined ? 0 : abort(console, failure);
 }
 
 /** Aborted by the first SIGINT or SIGTERM. Later ones change nothing: the shutdown has its own deadlines. */

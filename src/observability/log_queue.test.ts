@@ -54,18 +54,19 @@ describe('the log’s queue', () => {
 
   test('flushes: everything is out', async () => {
     const { queue, writes } = stalled(100);
-    await queue.flush(1000);
+    assert.equal(await queue.flush(1000), true);
     queue.write('a\n');
     queue.write('b\n');
     let flushed = false;
-    const flush = queue.flush(1000).then(() => {
-      flushed = true;
+    const flush = queue.flush(1000).then((everything) => {
+      flushed = everything;
     });
     complete(writes[0]!);
     await Promise.resolve();
     assert.equal(flushed, false);
     complete(writes[1]!);
     await flush;
+    assert.equal(flushed, true);
   });
 
   test('flushes: not for ever', async () => {
@@ -73,7 +74,7 @@ describe('the log’s queue', () => {
     queue.write('a\n');
     const flush = queue.flush(1000);
     clock.advance(1000);
-    await flush;
+    assert.equal(await flush, false);
   });
 
   test('lives on when nobody reads any more', async () => {

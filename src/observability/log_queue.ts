@@ -1,5 +1,5 @@
 import { write } from 'node:fs';
-import type { Clock, Timer } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
 
 /** Writes some of the bytes and tells how many; like fs.write, it may fail with EAGAIN. */
 export type Output = (bytes: Buffer, done: (error: NodeJS.ErrnoException | null, written: number) => void) => void;
@@ -10,8 +10,8 @@ export interface LogQueue {
   write(line: string): void;
   /** Lines dropped so far. */
   readonly dropped: number;
-  /** Resolves when everything is out, or after `deadlineMs` with some of it lost. */
-  flush(deadlineMs: number): Promise<void>;
+  /** Resolves with true when everything is out, or after `deadlineMs` with false. */
+  flush(deadlineMs: number): Promise<boolean>;
 }
 
 export interface LogQueueOptions {
@@ -81,14 +81,15 @@ export function createLogQueue({ clock, output, limitBytes, droppedLine }: LogQu
       return dropped;
     },
     flush(deadlineMs) {
-      if (!writing) return Promise.resolve();
+      if (!writing) return Promise.resolve(true);
       return new Promise((resolve) => {
-        const timer: Timer = clock.startTimer(deadlineMs, done);
-        function done(): void {
+        const end = (everything: boolean): void => {
           timer.stop();
           flushed = flushed.filter((other) => other !== done);
-          resolve();
-        }
+          resolve(everything);
+        };
+        const done = (): void => end(true);
+        const timer = clock.startTimer(deadlineMs, () => end(false));
         flushed.push(done);
       });
     },
