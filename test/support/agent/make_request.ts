@@ -2,32 +2,28 @@ import { errorText } from '../../../src/runtime/app_error.ts';
 import type { Scope } from '../../../src/runtime/scope.ts';
 import { StatusCode } from '../../../src/runtime/status_code.ts';
 import { Automaton, END_OF_STREAM, HTTP_RULES } from './automaton.ts';
-import { responseHeaderMap, writeRequestHead } from './go_headers.ts';
-import { encodePath, encodeQuery } from './go_url.ts';
+import type { Exchange, ExchangeEvents } from './exchange.ts';
+import { responseHeaderMap } from './go_headers.ts';
 import type { ResponseHead } from './http_response_parser.ts';
-import { addImpersonation, isSet, NESTED_IMPERSONATION, requestImpersonates } from './impersonation.ts';
-import type { Exchange, ExchangeEvents, KubeClient } from './kube_client.ts';
+import type { KubeClient } from './kube_client.ts';
 import {
   HTTP_MESSAGE,
   type HttpRequestHeader,
   httpData,
   httpResponseHeader,
-  type ImpersonationConfig,
   readData,
   readHttpRequestHeader,
-  readImpersonation,
   readOneof,
 } from './messages.ts';
+import { type OutboundRequest, outboundRequest } from './outbound_request.ts';
+import { RequestBody } from './request_body.ts';
 import type { RpcStatus } from './rpc.ts';
 import { Unpacker } from './unpacker.ts';
 
 export const MAKE_REQUEST = '/gitlab.agent.kubernetes_api.rpc.KubernetesApi/MakeRequest';
-const HEADER_EXTRA = 'type.googleapis.com/gitlab.agent.kubernetes_api.rpc.HeaderExtra';
 const CHUNK = 32 * 1024;
 const CONTINUE_TIMEOUT_MS = 1000;
 const PROBE_TIMEOUT_MS = 200;
-/** Go waits a moment to see whether the body of such a request is empty before it announces one. */
-const USUALLY_BODYLESS = new Set(['GET', 'HEAD', 'DELETE', 'OPTIONS', 'PROPFIND', 'SEARCH']);
 const OK: RpcStatus = { code: StatusCode.OK, message: '' };
 const EMPTY: Buffer = Buffer.alloc(0);
 
@@ -54,16 +50,11 @@ export class MakeRequest implements ExchangeEvents {
   readonly #context: MakeRequestContext;
   readonly #sink: MakeRequestSink;
   readonly #automaton = new Automaton(HTTP_RULES);
+  readonly #requestBody: RequestBody;
+  #request: OutboundRequest | undefined;
   #exchange: Exchange | undefined;
-  #upgrade = false;
-  #bodyAllowed = false;
   #statusCode = 0;
   #unpacker: Unpacker | undefined;
-  #askedForGzip = false;
-  /** Body chunks that wait until the request may go on; undefined once it may. */
-  #held: Buffer[] | undefined;
-  #release: (() => void) | undefined;
-  #bodyEnded = false;
   #requestsEnded = false;
   #responseEnded = false;
   /** What was wrong with the request messages; it becomes the status after the response. */
@@ -73,6 +64,7 @@ export class MakeRequest implements ExchangeEvents {
   constructor(context: MakeRequestContext, sink: MakeRequestSink) {
     this.#context = context;
     this.#sink = sink;
+    this.#requestBody = new RequestBody(() => this.#exchange, sink);
   }
 
   /** One HttpRequest message. */
@@ -100,7 +92,7 @@ export class MakeRequest implements ExchangeEvents {
       return;
     }
     this.#requestsEnded = true;
-    if (!this.#upgrade) this.#endBody();
+    if (!this.#request?.upgrade) this.#requestBody.end();
     this.#finishIfComplete();
   }
 
@@ -129,91 +121,49 @@ export class MakeRequest implements ExchangeEvents {
     if (field === HTTP_MESSAGE.header) this.#start(readHttpRequestHeader(body));
     else if (field === HTTP_MESSAGE.data) this.#body(readData(body));
     else if (field === HTTP_MESSAGE.trailer) {
-      if (this.#upgrade) this.#endBody();
+      if (this.#request?.upgrade) this.#requestBody.end();
     } else this.#upgradeData(readData(body));
   }
 
-  #start(request: HttpRequestHeader): void {
-    const { kube, userAgent, log } = this.#context;
-    const query = encodeQuery(request.query);
-    const target = encodePath(request.urlPath) + (query === '' ? '' : `?${query}`);
-    log(`Handling ${request.method} ${target}`);
-    const failure = this.#impersonate(request);
-    if (failure !== undefined) {
-      this.#finish(unavailable(failure));
+  #start(header: HttpRequestHeader): void {
+    const { kube, scope, userAgent, log } = this.#context;
+    let request: OutboundRequest;
+    try {
+      request = outboundRequest(header, kube, userAgent);
+    } catch (error) {
+      this.#finish(unavailable(errorText(error)));
       return;
     }
-    const { header: headers, method } = request;
-    this.#upgrade = headers.has('Upgrade');
-    this.#bodyAllowed = request.contentLength !== 0;
-    headers.set('Via', [...(headers.get('Via') ?? []), `gRPC/1.0 ${userAgent}`]);
-    const authorization = kube.cluster.authorization?.();
-    if (authorization !== undefined && !headers.get('Authorization')?.[0])
-      headers.set('Authorization', [authorization]);
-    this.#askedForGzip =
-      !this.#upgrade && method !== 'HEAD' && !headers.get('Accept-Encoding')?.[0] && !headers.get('Range')?.[0];
+    log(`Handling ${request.method} ${request.target}`);
+    const { method, upgrade } = request;
+    this.#request = request;
     const begin = (chunked: boolean): void => {
-      const framing = chunked
-        ? 'chunked'
-        : method === 'POST' || method === 'PUT' || method === 'PATCH'
-          ? 'zero'
-          : 'none';
+      if (this.#over) return;
       try {
-        const head = writeRequestHead({
-          method,
-          target,
-          host: kube.url.host,
-          headers,
-          framing,
-          askForGzip: this.#askedForGzip,
-        });
-        this.#exchange = kube.start({ method, head, chunked, upgrade: this.#upgrade }, this);
+        this.#exchange = kube.start({ method, head: request.head(chunked), chunked, upgrade }, this);
       } catch (error) {
         this.#finish(unavailable(errorText(error)));
       }
     };
-    if (!this.#bodyAllowed) {
-      begin(false);
-      return;
-    }
-    if (USUALLY_BODYLESS.has(method))
-      this.#hold(PROBE_TIMEOUT_MS, () => begin(!(this.#bodyEnded && this.#held?.length === 0)));
+    if (!request.hasBody) begin(false);
+    else if (request.usuallyBodyless)
+      this.#requestBody.hold(scope, PROBE_TIMEOUT_MS, 'until data', (empty) => begin(!empty));
     else {
       begin(true);
-      if (headers.get('Expect')?.[0]?.toLowerCase() === '100-continue') this.#hold(CONTINUE_TIMEOUT_MS, () => {});
+      if (request.expectsContinue) this.#requestBody.hold(scope, CONTINUE_TIMEOUT_MS, 'until continue', () => {});
     }
-  }
-
-  /** @returns what forbids the request */
-  #impersonate(request: HttpRequestHeader): string | undefined {
-    let fromKas: ImpersonationConfig | undefined;
-    if (request.extra !== undefined) {
-      if (request.extra.typeUrl !== HEADER_EXTRA) return `unexpected extra type ${request.extra.typeUrl}`;
-      fromKas = readImpersonation(request.extra.value);
-    }
-    const own = this.#context.kube.cluster.impersonate;
-    const sources = [isSet(own), isSet(fromKas), requestImpersonates(request.header)];
-    if (sources.filter(Boolean).length > 1) return NESTED_IMPERSONATION;
-    if (isSet(fromKas)) addImpersonation(request.header, fromKas);
-    else if (isSet(own)) addImpersonation(request.header, own);
-    return undefined;
   }
 
   #body(chunk: Buffer): void {
-    if (!this.#bodyAllowed) {
+    if (!this.#request?.hasBody) {
       this.#badRequest({ code: StatusCode.Internal, message: 'unexpected HttpRequest_Data message received' });
       return;
     }
-    if (chunk.length === 0) return;
-    if (this.#held !== undefined) {
-      this.#held.push(chunk);
-      if (this.#exchange === undefined) this.#release?.();
-      else this.#sink.pauseRequests();
-    } else if (this.#exchange?.write(chunk) === false) this.#sink.pauseRequests();
+    this.#requestBody.write(chunk);
   }
 
   #upgradeData(chunk: Buffer): void {
-    if (!this.#upgrade) {
+    if (!this.#request?.upgrade) {
       this.#badRequest({
         code: StatusCode.Internal,
         message: 'unexpected HttpRequest_UpgradeData message for non-upgrade request',
@@ -224,40 +174,17 @@ export class MakeRequest implements ExchangeEvents {
     } else if (this.#exchange?.write(chunk) === false) this.#sink.pauseRequests();
   }
 
-  #endBody(): void {
-    if (this.#bodyEnded) return;
-    this.#bodyEnded = true;
-    if (this.#held === undefined) this.#exchange?.endBody();
-    else if (this.#exchange === undefined) this.#release?.();
-  }
-
-  /** Keeps the body back until `proceed` or for `ms` at most, then calls `f`. */
-  #hold(ms: number, f: () => void): void {
-    this.#held = [];
-    const timer = this.#context.scope.timeout(ms, () => this.#release?.());
-    this.#release = () => {
-      this.#release = undefined;
-      timer.stop();
-      f();
-      const held = this.#held ?? [];
-      this.#held = undefined;
-      for (const chunk of held) this.#exchange?.write(chunk);
-      if (this.#bodyEnded) this.#exchange?.endBody();
-      this.#sink.resumeRequests();
-    };
-  }
-
   // --- the API server's side
 
   proceed(): void {
-    this.#release?.();
+    this.#requestBody.release();
   }
 
   head(head: ResponseHead): void {
     this.#statusCode = head.statusCode;
     const chunked = head.headers.some(([name]) => name.toLowerCase() === 'transfer-encoding');
     const headers = responseHeaderMap(head.headers, chunked);
-    if (this.#askedForGzip && headers.get('Content-Encoding')?.[0]?.toLowerCase() === 'gzip') {
+    if (this.#request?.askForGzip && headers.get('Content-Encoding')?.[0]?.toLowerCase() === 'gzip') {
       headers.delete('Content-Encoding');
       headers.delete('Content-Length');
       this.#unpacker = new Unpacker(
@@ -268,7 +195,7 @@ export class MakeRequest implements ExchangeEvents {
     }
     headers.set('Via', [...(headers.get('Via') ?? []), `${head.version} ${this.#context.userAgent}`]);
     this.#sink.send(HTTP_MESSAGE.header, httpResponseHeader(head.statusCode, head.status, headers));
-    if (this.#upgrade && head.statusCode === 101) this.#sink.send(HTTP_MESSAGE.trailer, EMPTY);
+    if (this.#request?.upgrade && head.statusCode === 101) this.#sink.send(HTTP_MESSAGE.trailer, EMPTY);
   }
 
   data(chunk: Buffer): void {
@@ -292,7 +219,7 @@ export class MakeRequest implements ExchangeEvents {
   }
 
   #sendData(chunk: Buffer): void {
-    const field = this.#upgrade && this.#statusCode === 101 ? HTTP_MESSAGE.upgradeData : HTTP_MESSAGE.data;
+    const field = this.#request?.upgrade && this.#statusCode === 101 ? HTTP_MESSAGE.upgradeData : HTTP_MESSAGE.data;
     for (let at = 0; at < chunk.length; at += CHUNK) this.#sink.send(field, httpData(chunk.subarray(at, at + CHUNK)));
   }
 
@@ -303,7 +230,7 @@ export class MakeRequest implements ExchangeEvents {
 
   #responseComplete(): void {
     this.#responseEnded = true;
-    if (!(this.#upgrade && this.#statusCode === 101)) this.#sink.send(HTTP_MESSAGE.trailer, EMPTY);
+    if (!(this.#request?.upgrade && this.#statusCode === 101)) this.#sink.send(HTTP_MESSAGE.trailer, EMPTY);
     this.#finishIfComplete();
   }
 
@@ -312,7 +239,7 @@ export class MakeRequest implements ExchangeEvents {
   #badRequest(status: RpcStatus): void {
     this.#requestError = status;
     // With a response under way the error waits for it. A request that is not whole never gets one.
-    const whole = this.#exchange !== undefined && (!this.#bodyAllowed || this.#bodyEnded);
+    const whole = this.#exchange !== undefined && (!this.#request?.hasBody || this.#requestBody.ended);
     if (this.#responseEnded || !whole) this.#finish(status);
   }
 
