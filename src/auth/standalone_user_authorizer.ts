@@ -5,9 +5,14 @@ import { StatusCode } from '../runtime/status_code.ts';
 import { TokenTable } from './token_table.ts';
 import type { ProxyUser, UserAuthorizer, UserCredential } from './user_authorizer.ts';
 
+/** Whoever may use all agents may ask for any number, there or not. */
+const MAX_AGENTS_REMEMBERED = 1000;
+
 /** Knows the users of the `standalone` section, who come with tokens only: there are neither jobs nor sessions without GitLab. */
 export class StandaloneUserAuthorizer implements UserAuthorizer {
   readonly #users: TokenTable<StandaloneUser>;
+  /** Answers are the same object each time, because callers remember what they have made of one. */
+  readonly #answers = new Map<StandaloneUser, Map<bigint, ProxyUser>>();
 
   constructor(users: readonly StandaloneUser[]) {
     this.#users = new TokenTable(users.map((user) => [user.tokenSha256, user]));
@@ -40,7 +45,20 @@ export class StandaloneUserAuthorizer implements UserAuthorizer {
     if (user.agents !== '*' && !user.agents.includes(agentId)) {
       return new AppError(StatusCode.PermissionDenied, 'the user may not use this agent');
     }
-    return proxyUserOf(user, agentId);
+    return this.#answer(user, agentId);
+  }
+
+  #answer(user: StandaloneUser, agentId: bigint): ProxyUser {
+    let byAgent = this.#answers.get(user);
+    const known = byAgent?.get(agentId);
+    if (known !== undefined) return known;
+    const answer = proxyUserOf(user, agentId);
+    if (byAgent === undefined) {
+      byAgent = new Map();
+      this.#answers.set(user, byAgent);
+    }
+    if (byAgent.size < MAX_AGENTS_REMEMBERED) byAgent.set(agentId, answer);
+    return answer;
   }
 }
 

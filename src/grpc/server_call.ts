@@ -1,4 +1,9 @@
-import { constants, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import {
+  constants,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+  type ServerStreamResponseOptions,
+} from 'node:http2';
 import { gzipSync, constants as zlib } from 'node:zlib';
 import type { Timer } from '../runtime/clock.ts';
 import type { Scope } from '../runtime/scope.ts';
@@ -174,7 +179,7 @@ export class ServerCall {
       this.#stream.sendTrailers(statusTrailers(this.#trailers ?? { code: StatusCode.Unknown, message: '' }));
       this.#closeIfHalfOpen();
     });
-    this.#stream.respond(headers, { waitForTrailers: true });
+    this.#stream.respond(headers, { waitForTrailers: true, sendDate: false } as ServerStreamResponseOptions);
   }
 
   /** What the client still sends is of no use once the answer is complete: RST_STREAM(NO_ERROR), as RFC 9113 8.1 has it. */
