@@ -4,7 +4,7 @@ import type { RpcStatus } from './rpc.ts';
 const START = -2;
 export const END_OF_STREAM = -1;
 
-/** Which field may follow which, with the texts that agentk has for the rest (docs/protocol/tunnel.md). */
+/** Which field may follow which, with the texts that agentk has for the rest (docs/protocol/agent.md). */
 export class Automaton {
   readonly #allowed: ReadonlyMap<number, readonly number[]>;
   #current = START;

@@ -12,7 +12,7 @@ export interface BackoffSettings {
   readonly resetMs: number;
 }
 
-/** agentk's tunnels: docs/protocol/tunnel.md. */
+/** agentk's tunnels: docs/protocol/agent.md. */
 export const TUNNEL_BACKOFF: BackoffSettings = {
   initialMs: 1000,
   maxMs: 20_000,

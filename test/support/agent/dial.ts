@@ -28,7 +28,7 @@ export function kasTarget(options: ChannelOptions, userAgent: string): KasTarget
   };
   if (scheme === 'ws' || scheme === 'wss') {
     return {
-      // grpc-go derives it from the whole URL and percent-encodes what is no host (docs/protocol/agent_connection.md).
+      // grpc-go derives it from the whole URL and percent-encodes what is no host (docs/protocol/agent.md).
       authority: options.kasAddress.replaceAll('/', '%2F'),
       metadata: {},
       dial: () => dialWebSocket(options.kasAddress, { ...headers, 'User-Agent': userAgent }, tls),

@@ -1,6 +1,6 @@
 import { gunzipSync, gzipSync } from 'node:zlib';
 
-/** gRPC's five-byte prefix and gzip. agentk compresses every message, even empty ones (docs/protocol/tunnel.md). */
+/** gRPC's five-byte prefix and gzip. agentk compresses every message, even empty ones (docs/protocol/agent.md). */
 export function gzipFrame(message: Uint8Array): Buffer {
   // A deflate state as large as the message needs: with the defaults, small messages pay mostly for its 256 KiB.
   const small = message.length < 512;

@@ -45,7 +45,7 @@ export interface MakeRequestContext {
   readonly log: (line: string) => void;
 }
 
-/** One `KubernetesApi/MakeRequest` call: HTTP over gRPC on one side, the API server on the other (docs/protocol/http_over_grpc.md). */
+/** One `KubernetesApi/MakeRequest` call: HTTP over gRPC on one side, the API server on the other (docs/protocol/agent.md). */
 export class MakeRequest implements ExchangeEvents {
   readonly #context: MakeRequestContext;
   readonly #sink: MakeRequestSink;

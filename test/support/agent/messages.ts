@@ -1,6 +1,6 @@
 import { Reader, Writer } from './wire.ts';
 
-/** The messages of a tunnel and of HTTP over gRPC, read and written in place (docs/protocol/tunnel.md, http_over_grpc.md). */
+/** The messages of a tunnel and of HTTP over gRPC, read and written in place (docs/protocol/agent.md). */
 
 const EMPTY: Buffer = Buffer.alloc(0);
 

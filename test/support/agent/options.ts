@@ -53,5 +53,5 @@ export interface PoolSettings {
   readonly maxIdleMs: number;
 }
 
-/** agentk's numbers (docs/protocol/tunnel.md). */
+/** agentk's numbers (docs/protocol/agent.md). */
 export const DEFAULT_POOL: PoolSettings = { minIdle: 2, maxTotal: 500, scaleUp: 10, maxIdleMs: 60_000 };

@@ -20,7 +20,7 @@ export interface PoolDeps {
   readonly onFailure: (status: RpcStatus) => void;
 }
 
-/** Keeps enough idle tunnels open (docs/protocol/tunnel.md, "the agent's side"). */
+/** Keeps enough idle tunnels open (docs/protocol/agent.md). */
 export class TunnelPool {
   readonly #deps: PoolDeps;
   readonly #headers: Record<string, string>;
