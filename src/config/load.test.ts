@@ -133,6 +133,16 @@ const wrong: readonly [name: string, yaml: string, ...expected: string[]][] = [
     `c.yaml:2:42: agent.listen.address: "/${'a'.repeat(107)}" is too long for a socket: 108 bytes, and the system takes 107`,
   ],
   [
+    'a socket without a path',
+    `${standalone}agent:\n  listen: {network: unix}`,
+    'c.yaml:3:3: agent.listen.address: "127.0.0.1:8150" is host:port, and network: unix needs the path of a socket',
+  ],
+  [
+    'a path without network: unix',
+    `${standalone}agent: {listen: {address: /run/kas.sock}}`,
+    'c.yaml:2:27: agent.listen.address: "/run/kas.sock" is not host:port (for a socket, set network: unix)',
+  ],
+  [
     'refresh not smaller than ttl',
     `${standalone}agent: {redis_conn_info_refresh: 300s}`,
     'c.yaml:2:34: agent.redis_conn_info_refresh: must be smaller than redis_conn_info_ttl',

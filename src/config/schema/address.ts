@@ -12,7 +12,8 @@ export function addressProblem(network: Network, address: string): string | unde
   if (network === 'unix') return socketPathProblem(address);
   const match = /^(?:\[([^\]]*)\]|([^:]*)):([^:]*)$/.exec(address);
   if (match === null) {
-    const hint = isIPv6(address) ? '; an IPv6 address needs brackets, as in [::1]:8150' : '';
+    const path = address.startsWith('/') ? ' (for a socket, set network: unix)' : '';
+    const hint = isIPv6(address) ? '; an IPv6 address needs brackets, as in [::1]:8150' : path;
     return `is not host:port${hint}`;
   }
   const [, bracketed, plain = '', port = ''] = match;

@@ -43,7 +43,11 @@ interface ListenSection {
 /** The rule of every `listen` section: the address fits the network. */
 export function checkListen(listen: ListenSection, path: string, report: Report): void {
   if (report.failed(childPath(path, 'network')) || report.failed(childPath(path, 'address'))) return;
-  const wrong = addressProblem(listen.network, listenAddress(listen, report));
+  // Also the default: a socket has none. Nobody wants one with such a name.
+  const wrong =
+    listen.network === 'unix' && /^[^/]*:\d+$/.test(listen.address)
+      ? 'is host:port, and network: unix needs the path of a socket'
+      : addressProblem(listen.network, listenAddress(listen, report));
   if (wrong !== undefined) report.problem(childPath(path, 'address'), `${JSON.stringify(listen.address)} ${wrong}`);
 }
 
