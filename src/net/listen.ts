@@ -111,8 +111,6 @@ function bindErrorText(error: NodeJS.ErrnoException): string {
       return 'bind: permission denied';
     case 'EADDRNOTAVAIL':
       return 'bind: cannot assign requested address';
-    case 'ENOENT':
-      return 'bind: no such file or directory';
     default:
       return `bind: ${errorText(error)}`;
   }

@@ -18,6 +18,9 @@ export async function clearSocketPath(path: string): Promise<void> {
       hint: `a socket path has at most ${MAX_PATH_BYTES} bytes, this one has ${length}`,
     });
   }
+  if (statSync(dirname(path), { throwIfNoEntry: false }) === undefined) {
+    throw listenError(`unix ${path}`, 'bind: no such file or directory'); // the runtime calls this a lack of permission
+  }
   const entry = lstatSync(path, { throwIfNoEntry: false });
   if (entry === undefined) return;
   if (!entry.isSocket()) {
