@@ -24,6 +24,7 @@ import { FakeClock } from '../../../src/runtime/fake_clock.ts';
 import { createAgent, type TestAgent } from '../../support/agent/agent.ts';
 import type { AgentOptions } from '../../support/agent/options.ts';
 import { openRawTunnel } from '../../support/agent/raw_tunnel.ts';
+import { makeCertificate } from '../../support/certificates.ts';
 import { startKubernetes } from '../../support/kubernetes/kubernetes.ts';
 import { eventually } from '../../support/wait.ts';
 import { PlayedKas, type PlayedStream } from './played_kas.ts';
@@ -282,6 +283,26 @@ test('unpacks what only it asked to be packed', async (t) => {
   const packed = await answer(callers);
   assert.deepEqual(bodyOf(packed.http), gzipSync('unpacked'));
   assert.deepEqual(headerOf(packed.http, 'Content-Encoding'), ['gzip']);
+});
+
+test('authenticates at its cluster with a token or a client certificate, over TLS', async (t) => {
+  const tls = makeCertificate();
+  const client = makeCertificate('ec', 'an-agent');
+  const kubernetes = await startKubernetes({ tls, clientCa: client.cert, token: 'kube-token' });
+  t.after(() => kubernetes.close());
+  const common = { server: kubernetes.url, ca: tls.cert };
+  const identities: [credentials: object, status: number][] = [
+    [{}, 401],
+    [{ authorization: () => 'Bearer kube-token' }, 200],
+    [{ clientCert: client.cert, clientKey: client.key }, 200],
+  ];
+  for (const [credentials, status] of identities) {
+    const { kas } = await start(t, { cluster: { ...common, ...credentials } });
+    const stream = await kas.call(CONNECT);
+    get(stream, '/version');
+    const [header] = (await answer(stream)).http;
+    assert.equal(header?.case === 'header' && header.value.response?.statusCode, status);
+  }
 });
 
 test('big bodies pass in both directions, in pieces of 32 KiB at most', async (t) => {
