@@ -140,7 +140,7 @@ describe('the agent API', () => {
     ['answers with 64 MiB', { status: 200, bodyBytes: 64 << 20 }],
   ] as const)
     test(`a GitLab that ${what} makes the agent wait, nothing else`, async () => {
-      const stop = gitlab.fail('/agent_info', failure, 1);
+      const stop = gitlab.fail('/agent_info', failure);
       const answer = await within('the answer', 15_000, register(connection, { token: `agent-token-1-${what}` }));
       stop();
       assert.deepEqual(answer.status, { code: 14, message: 'unavailable' });

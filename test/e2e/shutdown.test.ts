@@ -66,7 +66,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const)
 test('what is still running after shutdown_grace_period is cut, and the exit status is 0', async () => {
   const { cluster, response } = await watchCluster('0.1s', '1s');
   response.on('error', () => {});
-  const closed = once(response, 'close');
+  const closed = new Promise((resolve) => response.once('close', resolve));
   const started = performance.now();
   cluster.server.signal('SIGTERM');
   assert.equal(await within('the process’ end', 6000, cluster.server.exited), 0);

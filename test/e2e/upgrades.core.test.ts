@@ -65,14 +65,14 @@ describe('upgrades', () => {
     connection.write(Buffer.concat([big, Buffer.from('LAST')]));
     const back = await connection.readUntil('LAST', 20_000);
     assert.equal(back.length, big.length + 4);
-    connection.close();
+    connection.reset();
   });
 
   test('bytes sent together with the request are not lost', async () => {
     const connection = await upgrade('/exec', 'early');
     await connection.readUntil('hello');
     await connection.readUntil('early');
-    connection.close();
+    connection.reset();
   });
 
   test('a client that closes ends the cluster’s connection too', async () => {
@@ -84,11 +84,18 @@ describe('upgrades', () => {
     await eventually('the end at the cluster', () => open.size === 0);
   });
 
+  test('a client that is cut off ends the cluster’s connection at once', async () => {
+    const connection = await upgrade('/exec');
+    await connection.readUntil('hello');
+    connection.reset();
+    await eventually('the end at the cluster', () => open.size === 0, 2000);
+  });
+
   test('what a cluster says before it closes arrives, and nothing is left when the client closes', async () => {
     // agentk does not tell that the cluster closed (docs/protocol/http_over_grpc.md), so the client ends it.
     const connection = await upgrade('/short');
     await connection.readUntil('bye');
-    connection.close();
+    connection.reset();
     await eventually('the end at the cluster', () => open.size === 0);
   });
 
@@ -103,7 +110,7 @@ describe('upgrades', () => {
       connection.write('GET /k8s-proxy/plain HTTP/1.1\r\nHost: k\r\nAuthorization: Bearer pat:1:alice-pat\r\n\r\n');
       assert.match(await connection.readUntil('plain'), /^HTTP\/1.1 200 /);
     }
-    connection.close();
+    connection.reset();
     await eventually('the end at the cluster', () => open.size === 0);
   });
 
@@ -112,7 +119,7 @@ describe('upgrades', () => {
     const connection = await rawConnection(cluster.server.endpoints.kubernetesApi);
     connection.write('GET /k8s-proxy/exec HTTP/1.1\r\nHost: k\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n');
     assert.match(await connection.readUntil('\r\n\r\n'), /^HTTP\/1.1 401 /);
-    connection.close();
+    connection.reset();
     assert.equal(cluster.backend.requests.length, before);
   });
 });

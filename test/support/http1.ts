@@ -12,6 +12,8 @@ export interface RawConnection {
   readToEnd(withinMs?: number): Promise<string>;
   readonly closed: Promise<void>;
   close(): void;
+  /** Ends with RST: the peer learns at once that nobody reads any more. */
+  reset(): void;
 }
 
 /** Texts are Latin-1: one character a byte. */
@@ -73,6 +75,7 @@ export async function rawConnection(endpoint: Endpoint, alpn?: string[]): Promis
         take(() => (ended ? received.length : undefined)),
       ),
     close: () => socket.destroy(),
+    reset: () => socket.resetAndDestroy(),
   };
 }
 

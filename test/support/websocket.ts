@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { createWebSocketStream, WebSocket } from 'ws';
 import { connectOptions, type Endpoint } from './endpoint.ts';
 import { type GrpcConnection, grpcOver } from './grpc_client.ts';
@@ -17,12 +18,14 @@ export async function openWebSocket(
 
 /** The same, not yet open. */
 export function webSocket(endpoint: Endpoint, protocols: readonly string[], path = '/'): WebSocket {
-  const tls = endpoint.ca === undefined ? {} : { ca: endpoint.ca, servername: 'localhost' };
-  const socket = new WebSocket(`${endpoint.ca === undefined ? 'ws' : 'wss'}://localhost${path}`, [...protocols], {
+  const secure = endpoint.ca !== undefined;
+  const connection = () =>
+    secure
+      ? connectTls({ ...connectOptions(endpoint), ca: endpoint.ca, servername: 'localhost' })
+      : connect(connectOptions(endpoint));
+  const socket = new WebSocket(`${secure ? 'wss' : 'ws'}://localhost${path}`, [...protocols], {
     perMessageDeflate: false,
-    ...(endpoint.ca === undefined
-      ? { createConnection: () => connect(connectOptions(endpoint)) }
-      : { ...connectOptions(endpoint), ...tls }),
+    createConnection: connection,
   });
   socket.on('error', () => {});
   return socket;
