@@ -55,6 +55,9 @@ const stages: readonly Stage[] = [
   },
 ];
 
+// Ending this process ends the running stage with it.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => process.exit(1));
+
 const wanted = process.argv.slice(2);
 const unknown = wanted.filter((name) => !stages.some((stage) => stage.name === name));
 if (unknown.length > 0) {

@@ -24,11 +24,21 @@ function runVisibly(
   limitMs: number,
 ): Promise<Outcome> {
   return new Promise((resolve) => {
-    const child = spawn(command, args, { cwd: root, env: { ...toolEnv, ...env }, stdio: ['ignore', 'pipe', 'pipe'] });
+    // A process group of its own, so that nothing it started outlives it.
+    const child = spawn(command, args, {
+      cwd: root,
+      env: { ...toolEnv, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      detached: true,
+    });
+    const endGroup = () => {
+      if (child.pid !== undefined && child.exitCode === null) process.kill(-child.pid, 'SIGKILL');
+    };
+    process.once('exit', endGroup);
     let output = '';
     const timer = setTimeout(() => {
       console.error(`${command} is ended: it ran for more than ${limitMs / 1000} s`);
-      child.kill('SIGKILL');
+      endGroup();
     }, limitMs);
     child.stdout.on('data', (chunk: Buffer) => {
       output += chunk.toString();
@@ -37,6 +47,7 @@ function runVisibly(
     child.stderr.on('data', (chunk: Buffer) => process.stderr.write(chunk));
     const done = (exitStatus: number) => {
       clearTimeout(timer);
+      process.off('exit', endGroup);
       resolve({ exitStatus, output });
     };
     child.on('error', (error) => {
@@ -68,7 +79,8 @@ export async function runOnNode(
   const reporters = ['spec', 'stdout', 'tap', tapFile].map((value, index) =>
     index % 2 === 0 ? `--test-reporter=${value}` : `--test-reporter-destination=${value}`,
   );
-  const options = ['--test', '--test-concurrency=2', '--test-timeout=120000', ...reporters];
+  // Forced exit: a file whose failed test left a socket open is done all the same.
+  const options = ['--test', '--test-concurrency=2', '--test-timeout=60000', '--test-force-exit', ...reporters];
   try {
     const { exitStatus } = await runVisibly(process.execPath, [...options, ...files], env, limitMs);
     const tap = existsSync(tapFile) ? readFileSync(tapFile, 'utf8') : '';
