@@ -117,7 +117,7 @@ function isOnPath(program: string): boolean {
 /** Runs test files with Deno's test runner, which understands node:test. */
 export async function runOnDeno(files: readonly string[], limitMs: number): Promise<Counts> {
   const args = ['test', '--allow-all', '--no-check', ...files];
-  const { exitStatus, output } = await runVisibly('deno', args, { NO_COLOR: '1' }, limitMs);
+  const { exitStatus, output } = await runVisibly(join(root, 'scripts', 'deno'), args, { NO_COLOR: '1' }, limitMs);
   const summary = /\| (\d+) passed.*? \| (\d+) failed(?:.*? \| (\d+) ignored)?/.exec(output);
   const [passed = 0, failed = 0, skipped = 0] = (summary ?? []).slice(1).map((count) => Number(count ?? 0));
   return countsOf(exitStatus, passed, failed, skipped);

@@ -18,7 +18,7 @@ export function launchCommand(): { flavour: Flavour; command: string; args: read
     case 'node':
       return { flavour, command: pinnedNode(), args: [`${root}src/main.ts`] };
     case 'deno':
-      return { flavour, command: `${root}node_modules/.bin/deno`, args: ['run', '-A', `${root}src/main.ts`] };
+      return { flavour, command: `${root}scripts/deno`, args: ['run', '-A', `${root}src/main.ts`] };
   }
 }
 
