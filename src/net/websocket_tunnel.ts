@@ -29,6 +29,8 @@ export function createWebSocketTunnel(options: WebSocketTunnelOptions): Required
     request(req, res) {
       const refusal = refuseHandshake(req);
       const body = `${refusal?.message ?? 'no WebSocket handshake'}\n`;
+      // Asked before the head is written: node takes the `Connection: Upgrade` in it for a wish to stay.
+      const stays = res.shouldKeepAlive;
       res.writeHead(refusal?.status ?? 400, {
         ...refusal?.headers,
         'Content-Type': 'text/plain; charset=utf-8',
@@ -36,7 +38,9 @@ export function createWebSocketTunnel(options: WebSocketTunnelOptions): Required
         'X-Content-Type-Options': 'nosniff',
         Server: serverHeader,
       });
-      res.end(body);
+      res.end(body, () => {
+        if (!stays) req.socket.end();
+      });
       req.resume();
     },
 
