@@ -1,0 +1,219 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type ClientHttp2Session, connect } from 'node:http2';
+import { type TestContext, test } from 'node:test';
+import { WindowBudget } from '../../../src/net/windows.ts';
+import { FakeClock } from '../../../src/runtime/fake_clock.ts';
+import type { Endpoint } from '../../support/endpoint.ts';
+import { rawConnection, rawExchange } from '../../support/http1.ts';
+import { eventually } from '../../support/wait.ts';
+import { FrameClient } from './frame_client.ts';
+import { echoHandlers, open, openWithWebSocket } from './setup.ts';
+
+const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
+const emptySettings = '\0\0\0\x04\0\0\0\0\0';
+
+async function session(t: TestContext, endpoint: Endpoint): Promise<ClientHttp2Session> {
+  const client = connect(`http://127.0.0.1:${endpoint.port}`);
+  client.on('error', () => {});
+  t.after(() => client.destroy());
+  await once(client, 'remoteSettings');
+  return client;
+}
+
+async function bodyOf(client: ClientHttp2Session, headers: Record<string, string> = {}): Promise<string> {
+  let body = '';
+  for await (const chunk of client.request({ ':path': '/x', ...headers })) body += chunk;
+  return body;
+}
+
+test('HTTP/1.1 and HTTP/2 share a port', async (t) => {
+  const { endpoint } = await open(t, echoHandlers);
+  assert.equal(await bodyOf(await session(t, endpoint)), 'HTTP/2 GET /x');
+  assert.match(await rawExchange(endpoint, 'GET /y HTTP/1.0\r\n\r\n'), /\r\n\r\nHTTP\/1\.1 GET \/y$/);
+});
+
+test('a preface that arrives byte by byte is recognised, and so is what only begins like one', async (t) => {
+  const { endpoint } = await open(t, echoHandlers);
+  const slow = await FrameClient.connect(endpoint);
+  t.after(() => slow.socket.destroy());
+  slow.socket.setNoDelay(true);
+  for (const byte of preface + emptySettings) {
+    slow.write(byte);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  assert.equal((await slow.read(9))[3], 4); // SETTINGS
+  assert.match(await rawExchange(endpoint, 'PRI * HTTP/2.0\r\n\r\nXX\r\n\r\n'), /^HTTP\/1\.1 400 /);
+});
+
+test('a connection that stays silent, or ends, before its protocol is known is closed', async (t) => {
+  const clock = new FakeClock();
+  const { endpoint, front } = await open(t, echoHandlers, { clock });
+  const silent = await rawConnection(endpoint);
+  const half = await rawConnection(endpoint);
+  half.write('PRI * HTTP');
+  const ended = await rawConnection(endpoint);
+  ended.socket.end('PRI * HTTP/2.0\r\n');
+  assert.equal(await ended.readToEnd(), '');
+  await eventually('both connections', () => clock.pendingTimers === 2);
+  clock.advance(10_000);
+  await Promise.all([silent.closed, half.closed, front.whenIdle()]);
+});
+
+test('half a request is given up: slow clients hold nothing for ever', async (t) => {
+  const { endpoint } = await open(t, echoHandlers, { http1: { headersTimeoutMs: 300 } });
+  const slow = await rawConnection(endpoint);
+  slow.write('GET / HTTP/1.1\r\nHost: a\r\nX: ');
+  assert.equal(await slow.readToEnd(), '');
+});
+
+for (const [name, bytes, status, body] of [
+  ['no HTTP at all', 'hello\r\n\r\n', '400 Bad Request', '400 Bad Request'],
+  ['no Host', 'GET / HTTP/1.1\r\n\r\n', '400 Bad Request: missing required Host header', undefined],
+  [
+    'a bad header name',
+    'GET / HTTP/1.1\r\nHost: a\r\nb c: d\r\n\r\n',
+    '400 Bad Request: invalid header name',
+    undefined,
+  ],
+  [
+    'two lengths',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
+    '400 Bad Request',
+    undefined,
+  ],
+  [
+    'a head of 2 MiB',
+    `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(2 << 20)}\r\n\r\n`,
+    '431 Request Header Fields Too Large',
+    undefined,
+  ],
+] as const) {
+  test(`a request with ${name} is refused in words`, async (t) => {
+    const { endpoint } = await open(t, echoHandlers);
+    const [head = '', text] = (await rawExchange(endpoint, bytes)).split('\r\n\r\n');
+    assert.equal(head.split('\r\n')[0], `HTTP/1.1 ${status}`);
+    assert.match(head, /\r\nContent-Type: text\/plain; charset=utf-8\r\nConnection: close$/);
+    assert.equal(text, body ?? status);
+  });
+}
+
+test('a header of 1 MB is taken, and thousands of them', async (t) => {
+  const { endpoint } = await open(t, {
+    request: (req, res) => void res.end(`${req.headers.x?.length} ${req.rawHeaders.length}`),
+  });
+  const end = 'Connection: close\r\n\r\n';
+  const long = `GET / HTTP/1.1\r\nHost: a\r\nX: ${'x'.repeat(1_000_000)}\r\n${end}`;
+  assert.match(await rawExchange(endpoint, long), /\r\n\r\n1000000 6$/);
+  const many = `GET / HTTP/1.1\r\nHost: a\r\n${'Y: z\r\n'.repeat(5000)}${end}`;
+  assert.match(await rawExchange(endpoint, many), /\r\n\r\nundefined 10004$/);
+});
+
+test('without HTTP/1.1, such a client gets SETTINGS and the end', async (t) => {
+  const { endpoint } = await open(t, { stream: echoHandlers.stream });
+  const client = await FrameClient.connect(endpoint);
+  assert.equal((await client.read(9))[3], 4); // before a word from the client
+  client.write('GET / HTTP/1.1\r\nHost: kas.example\r\n\r\n');
+  await client.closed();
+  assert.equal(await bodyOf(await session(t, endpoint)), 'HTTP/2 GET /x');
+});
+
+test('no authority harms anybody', async (t) => {
+  const { endpoint } = await openWithWebSocket(t, echoHandlers.stream);
+  const client = await session(t, endpoint);
+  for (const authority of ['a:99999', 'wss:%2F%2Fkas.example.com', '::', '%']) {
+    assert.equal(await bodyOf(client, { ':authority': authority }), 'HTTP/2 GET /x', authority);
+  }
+});
+
+test('a stream handler that throws costs its stream, not the connection', async (t) => {
+  let calls = 0;
+  const { endpoint } = await open(t, {
+    stream(stream, headers, raw, managed) {
+      if (++calls === 1) throw new Error('defect');
+      echoHandlers.stream(stream, headers, raw, managed);
+    },
+  });
+  const client = await session(t, endpoint);
+  await assert.rejects(bodyOf(client), /NGHTTP2_INTERNAL_ERROR/);
+  assert.equal(await bodyOf(client), 'HTTP/2 GET /x');
+});
+
+test('an old connection gets GOAWAY; streams go on and learn of the age; the end is hard', async (t) => {
+  const clock = new FakeClock();
+  const events: string[] = [];
+  const { endpoint } = await open(
+    t,
+    {
+      stream(stream, _headers, _raw, managed) {
+        stream.respond({ ':status': 200 });
+        managed.onAge(() => events.push('age'));
+      },
+    },
+    { clock, http2: { maxConnectionAgeMs: 10_000 }, random: { fraction: () => 0.5, bytes: Buffer.alloc } },
+  );
+  const client = await session(t, endpoint);
+  const stream = client.request({ ':path': '/' });
+  stream.on('error', () => {});
+  await once(stream, 'response');
+  const goAway = once(client, 'goaway');
+  clock.advance(2000);
+  assert.deepEqual((await goAway).slice(0, 2), [0, 1]);
+  assert.deepEqual(events, []);
+  clock.advance(1100);
+  assert.deepEqual(events, ['age']);
+  assert.equal(stream.closed, false);
+  const closed = once(client, 'close');
+  clock.advance(10_000);
+  await closed;
+});
+
+test('the server asks silent peers for a sign of life, and grpc clients that ask too often have to go', async (t) => {
+  const clock = new FakeClock();
+  const { endpoint } = await open(t, echoHandlers, { clock, http2: { limitPings: true } });
+  const silent = await session(t, endpoint);
+  const pinged = once(silent, 'ping');
+  clock.advance(61_000);
+  await pinged;
+  assert.equal(silent.destroyed, false);
+
+  const eager = await session(t, endpoint);
+  const farewell = new Promise((resolve) =>
+    eager.once('goaway', (code, _last, debug) => resolve([code, String(debug)])),
+  );
+  const closed = new Promise<void>((resolve) => eager.once('close', () => resolve()));
+  for (let i = 0; i < 4; i++) eager.ping(() => {});
+  assert.deepEqual(await farewell, [11, 'too_many_pings']);
+  clock.advance(1000);
+  await closed;
+});
+
+test('windows follow the load, as the peer sees them', async (t) => {
+  const streams: (() => void)[] = [];
+  const { endpoint } = await open(
+    t,
+    {
+      stream(stream, _headers, _raw, managed) {
+        stream.respond({ ':status': 200 });
+        managed.streamBusy();
+        streams.push(() => managed.streamIdle());
+      },
+    },
+    { http2: { windows: new WindowBudget({ perConnectionBytes: 4 << 20, totalBytes: 64 << 20 }) } },
+  );
+  const client = await session(t, endpoint);
+  assert.equal(client.remoteSettings.initialWindowSize, 4 << 20);
+  for (let i = 0; i < 16; i++) client.request({ ':path': '/' }).on('error', () => {});
+  await eventually('the smaller window', () => client.remoteSettings.initialWindowSize === (4 << 20) / 16);
+  assert.equal(streams.length, 16);
+});
+
+test('settings: no push, many streams, a connection window for all of them', async (t) => {
+  const { endpoint } = await open(t, echoHandlers, {
+    http2: { windows: new WindowBudget({ perConnectionBytes: 64 << 20, totalBytes: 64 << 20 }) },
+  });
+  const client = await session(t, endpoint);
+  const { initialWindowSize, maxConcurrentStreams, enablePush } = client.remoteSettings;
+  assert.deepEqual([initialWindowSize, maxConcurrentStreams, enablePush], [4 << 20, 10_000, false]);
+  await eventually('the connection window', () => (client.state.remoteWindowSize ?? 0) === 16 << 20);
+});
