@@ -6,29 +6,38 @@ import type { Backend } from './backend.ts';
 import { type Forwarder, startForwarder } from './forwarder.ts';
 import { type FakeGitLab, type GitLabOptions, startGitLab } from './gitlab/gitlab.ts';
 import { type Answered, type Asked, ask, open, outgoingRequest } from './http_client.ts';
+import { mergeConfig } from './kas_config.ts';
 import { type RunningServer, type ServerOptions, startServer } from './server.ts';
 
 export type Scheme = 'ws' | 'wss' | 'grpc' | 'grpcs';
 
-export interface ClusterOptions extends Omit<ServerOptions, 'gitlab'> {
-  /** What the agent takes for its API server; it is closed with the cluster. */
-  readonly backend: Backend;
+/** What an agent takes for its API server. */
+export interface ApiServer {
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+export interface ClusterOptions<B extends ApiServer = Backend> extends Omit<ServerOptions, 'gitlab'> {
+  /** It is closed with the cluster. */
+  readonly backend: B;
   /** With it GitLab is there, without it the server stands alone. */
   readonly gitlab?: GitLabOptions;
   /** How the agent connects; default ws, wss with TLS. */
   readonly scheme?: Scheme;
   /** Ids of the agents that connect; default 1 alone. */
   readonly agents?: readonly number[];
+  /** Default /k8s-proxy/. */
+  readonly urlPathPrefix?: string;
 }
 
 /** Credential as after `Bearer `; null: none. Default: alice, who may use all agents as the agents themselves. */
 export type ClusterAsked = Asked & { readonly token?: string | null };
 
 /** Server, GitLab, agent and what the agent takes for its cluster, connected. */
-export interface Cluster {
+export interface Cluster<B extends ApiServer = Backend> {
   readonly server: RunningServer;
   readonly gitlab: FakeGitLab | undefined;
-  readonly backend: Backend;
+  readonly backend: B;
   /** The agents' way to the server; cutting it cuts them. */
   readonly agentLink: Forwarder;
   /** Asks through the Kubernetes API proxy; the path is the cluster's. */
@@ -36,27 +45,35 @@ export interface Cluster {
   open(asked: ClusterAsked): Promise<IncomingMessage>;
   /** A request whose body the caller writes. */
   start(asked: ClusterAsked): ReturnType<typeof outgoingRequest>;
-  /** Another agent. It is stopped with the cluster. */
-  connectAgent(id: number): Promise<void>;
+  /** Another agent, by another way if need be. It is stopped with the cluster. */
+  connectAgent(id: number, way?: { readonly kasAddress: string; readonly ca: string | undefined }): Promise<void>;
   /** Stops everything and asserts that the server ended in order. */
   stop(): Promise<void>;
 }
 
 /** AGENTK=path puts a real agentk in the test agent's place. */
-export async function startCluster(options: ClusterOptions): Promise<Cluster> {
-  const { backend } = options;
+export async function startCluster<B extends ApiServer = Backend>(options: ClusterOptions<B>): Promise<Cluster<B>> {
+  const { backend, urlPathPrefix = '/k8s-proxy/' } = options;
   const gitlab = options.gitlab && (await startGitLab(options.gitlab));
-  const server = await startServer({ ...options, gitlab });
+  const server = await startServer({
+    ...options,
+    gitlab,
+    config: mergeConfig({ agent: { kubernetes_api: { url_path_prefix: urlPathPrefix } } }, options.config ?? {}),
+  });
   const agentLink = await startForwarder(server.endpoints.agent);
   const agents: { close(): Promise<void> }[] = [];
   const scheme = options.scheme ?? (options.tls === undefined ? 'ws' : 'wss');
   const throughProxy = (asked: ClusterAsked): Asked => {
     const token = asked.token === undefined ? 'pat:1:alice-pat' : asked.token;
     const authorization = token === null ? {} : { authorization: `Bearer ${token}` };
-    return { ...asked, path: `/k8s-proxy${asked.path}`, headers: { ...authorization, ...asked.headers } };
+    return {
+      ...asked,
+      path: `${urlPathPrefix}${asked.path.slice(1)}`,
+      headers: { ...authorization, ...asked.headers },
+    };
   };
   const { kubernetesApi } = server.endpoints;
-  const cluster: Cluster = {
+  const cluster: Cluster<B> = {
     server,
     gitlab,
     backend,
@@ -64,10 +81,11 @@ export async function startCluster(options: ClusterOptions): Promise<Cluster> {
     ask: (asked) => ask(kubernetesApi, throughProxy(asked)),
     open: (asked) => open(kubernetesApi, throughProxy(asked)),
     start: (asked) => outgoingRequest(kubernetesApi, throughProxy(asked)),
-    async connectAgent(id) {
+    async connectAgent(id, way) {
       const path = scheme.startsWith('ws') ? '/-/kubernetes-agent/' : '';
-      const kasAddress = `${scheme}://localhost:${agentLink.port}${path}`;
-      agents.push(await connect(kasAddress, `agent-token-${id}`, options.tls?.ca, backend));
+      const direct = { kasAddress: `${scheme}://localhost:${agentLink.port}${path}`, ca: options.tls?.ca };
+      const { kasAddress, ca } = way ?? direct;
+      agents.push(await connect(kasAddress, `agent-token-${id}`, ca, backend));
       // The request waits for a tunnel; any answer of the cluster means that there is one.
       const answer = await cluster.ask({ path: '/is-there-a-tunnel', token: `pat:${id}:alice-pat` });
       assert.equal(answer.status, 404, answer.text);
@@ -96,7 +114,7 @@ async function connect(
   kasAddress: string,
   token: string,
   ca: string | undefined,
-  backend: Backend,
+  backend: ApiServer,
 ): Promise<{ close(): Promise<void> }> {
   const program = process.env.AGENTK;
   if (program !== undefined)
