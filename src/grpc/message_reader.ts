@@ -102,7 +102,7 @@ export class MessageReader {
       this.#parts.unshift(at === 0 ? bytes : bytes.subarray(at));
       this.#partsBytes += bytes.length - at;
     }
-    if (this.#parts.length > 1) this.#readParts();
+    this.#readParts(); // what a handler fed, if anything
   }
 
   #inflate(flag: number, payload: Buffer): void {
