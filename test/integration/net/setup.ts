@@ -60,7 +60,7 @@ export const echoHandlers: Required<Pick<FrontHandlers, 'request' | 'stream'>> =
   },
 };
 
-export function endpointOf(front: Front, ca?: string): Endpoint {
+function endpointOf(front: Front, ca?: string): Endpoint {
   if (front.network === 'unix') return { network: 'unix', host: '', port: 0, path: front.address, ca };
   return { network: 'tcp', host: '127.0.0.1', port: portOf(front.address), path: '', ca };
 }
