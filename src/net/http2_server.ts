@@ -4,6 +4,8 @@ import type { Log } from '../observability/log.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { connectionAge } from './connection_age.ts';
+import { KEEPALIVE_CHECK_MS } from './keepalive.ts';
+import { Rounds } from './rounds.ts';
 import { type ByteCounts, ManagedSession, type Session } from './session.ts';
 import type { WindowBudget } from './windows.ts';
 
@@ -48,6 +50,7 @@ export function createHttp2Front(
 ): Http2Front {
   const { windows, maxConnectionAgeMs } = options;
   const sessions = new Set<ManagedSession>();
+  const rounds = new Rounds(scope, KEEPALIVE_CHECK_MS);
   let draining = false;
 
   return {
@@ -73,6 +76,7 @@ export function createHttp2Front(
         remoteAddress,
         transport,
         window,
+        rounds,
         age: maxConnectionAgeMs === undefined ? undefined : connectionAge(maxConnectionAgeMs, random),
         limitPings: options.limitPings ?? false,
       });

@@ -4,6 +4,8 @@ import type { ServerHttp2Session } from 'node:http2';
 import { test } from 'node:test';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { Scope } from '../runtime/scope.ts';
+import { KEEPALIVE_CHECK_MS } from './keepalive.ts';
+import { Rounds } from './rounds.ts';
 import { ManagedSession } from './session.ts';
 
 /** What ManagedSession uses of an HTTP/2 session. */
@@ -36,7 +38,9 @@ function setUp(age?: { goAwayMs: number; ageMs: number; closeMs: number }) {
   const clock = new FakeClock();
   const fake = new FakeSession();
   const transport = { bytesRead: 0, bytesWritten: 0 };
-  const session = new ManagedSession(fake as unknown as ServerHttp2Session, new Scope(clock), {
+  const listener = new Scope(clock);
+  const session = new ManagedSession(fake as unknown as ServerHttp2Session, listener.child(), {
+    rounds: new Rounds(listener, KEEPALIVE_CHECK_MS),
     remoteAddress: '192.0.2.1',
     transport,
     age,
@@ -68,6 +72,7 @@ test('a session gets old in three steps', () => {
   clock.advance(1);
   assert.deepEqual(fake.calls, ['close', 'destroy']);
   assert.ok(session.scope.closed);
+  clock.advance(KEEPALIVE_CHECK_MS); // the rounds find nobody left
   assert.equal(clock.pendingTimers, 0);
 });
 
@@ -110,6 +115,7 @@ test('a session that ends by itself closes its scope and leaves no timer', () =>
   fake.destroyed = true;
   fake.emit('close');
   assert.ok(session.scope.closed);
+  clock.advance(KEEPALIVE_CHECK_MS); // the rounds find nobody left
   assert.equal(clock.pendingTimers, 0);
 });
 

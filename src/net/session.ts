@@ -1,7 +1,8 @@
 import type { ServerHttp2Session } from 'node:http2';
 import type { Closeable, Scope } from '../runtime/scope.ts';
 import type { ConnectionAge } from './connection_age.ts';
-import { KEEPALIVE_CHECK_MS, Keepalive, PingPolicy } from './keepalive.ts';
+import { Keepalive, PingPolicy } from './keepalive.ts';
+import type { Checked, Rounds } from './rounds.ts';
 import type { SessionWindow } from './windows.ts';
 
 /** An HTTP/2 connection as its streams see it. */
@@ -32,6 +33,8 @@ export interface SessionOptions {
   readonly transport: ByteCounts;
   readonly age: ConnectionAge | undefined;
   readonly window: SessionWindow | undefined;
+  /** Of KEEPALIVE_CHECK_MS. */
+  readonly rounds: Rounds;
   /** Refuse clients that ping too often, as gRPC servers do. */
   readonly limitPings: boolean;
 }
@@ -41,8 +44,8 @@ const ENHANCE_YOUR_CALM = 11;
 /** A peer that is sent away gets so long to read why. */
 const FAREWELL_MS = 100;
 
-/** Keeps one HTTP/2 session alive, honest and mortal. One timer for all of it. */
-export class ManagedSession implements Session, Closeable {
+/** Keeps one HTTP/2 session alive, honest and mortal. */
+export class ManagedSession implements Session, Closeable, Checked {
   readonly scope: Scope;
   readonly remoteAddress: string;
   readonly #session: ServerHttp2Session;
@@ -61,14 +64,16 @@ export class ManagedSession implements Session, Closeable {
     this.#options = options;
     this.#startedMs = scope.clock.monotonicMs();
     this.#keepalive = new Keepalive(this.#startedMs);
+    const leaveRounds = options.rounds.add(this);
     session.on('error', ignore); // 'close' follows, and says the same
     session.once('close', () => {
+      leaveRounds();
       options.window?.close();
       scope.close();
     });
     if (options.limitPings) this.#limitPings();
     scope.own(this);
-    this.#scheduleCheck();
+    this.#scheduleAge();
   }
 
   onAge(f: () => void): () => void {
@@ -113,33 +118,32 @@ export class ManagedSession implements Session, Closeable {
     for (const f of listeners) f();
   }
 
-  #scheduleCheck(): void {
-    const { age } = this.#options;
-    const elapsedMs = this.scope.clock.monotonicMs() - this.#startedMs;
-    let delayMs = KEEPALIVE_CHECK_MS;
-    if (age !== undefined) {
-      for (const at of [age.goAwayMs, age.ageMs, age.closeMs]) {
-        if (at > elapsedMs) delayMs = Math.min(delayMs, at - elapsedMs);
-      }
-    }
-    this.scope.timeout(delayMs, () => this.#check());
-  }
-
-  #check(): void {
-    const { age, transport, window } = this.#options;
-    const nowMs = this.scope.clock.monotonicMs();
-    const elapsedMs = nowMs - this.#startedMs;
-    if (age !== undefined) {
-      if (elapsedMs >= age.closeMs) this.close();
-      else if (elapsedMs >= age.goAwayMs) this.#leave();
-      if (elapsedMs >= age.ageMs) this.#reachAge();
-    }
+  /** For the rounds. */
+  check(nowMs: number): void {
+    const { transport, window } = this.#options;
     if (this.#session.destroyed) return;
     const verdict = this.#keepalive.check(nowMs, transport.bytesRead);
     if (verdict === 'dead') this.close();
     else if (verdict === 'ping') this.#session.ping(ignore);
     window?.grow();
-    this.#scheduleCheck();
+  }
+
+  #scheduleAge(): void {
+    const { age } = this.#options;
+    if (age === undefined) return;
+    const elapsedMs = this.scope.clock.monotonicMs() - this.#startedMs;
+    const next = [age.goAwayMs, age.ageMs, age.closeMs].find((at) => at > elapsedMs);
+    if (next !== undefined) this.scope.timeout(next - elapsedMs, () => this.#growOld(age));
+  }
+
+  #growOld(age: ConnectionAge): void {
+    const elapsedMs = this.scope.clock.monotonicMs() - this.#startedMs;
+    if (elapsedMs >= age.closeMs) this.close();
+    else {
+      if (elapsedMs >= age.goAwayMs) this.#leave();
+      if (elapsedMs >= age.ageMs) this.#reachAge();
+      this.#scheduleAge();
+    }
   }
 
   #limitPings(): void {
