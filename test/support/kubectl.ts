@@ -33,12 +33,20 @@ export interface RunningKubectl {
 }
 
 /** kubectl with a kubeconfig for `server`, which it trusts by `ca`, and the token of a user. */
-export function kubectlFor(folder: string, server: string, ca: string, token: string): Kubectl {
+export function kubectlFor(
+  folder: string,
+  server: string,
+  ca: string,
+  token: string,
+  more: Readonly<Record<string, string>> = {},
+): Kubectl {
   const config = join(folder, 'kubeconfig');
   const authority = Buffer.from(ca).toString('base64');
   writeFileSync(config, kubeconfig(server, { token }, { 'certificate-authority-data': authority }), { mode: 0o600 });
   const begin = (args: readonly string[]): ChildProcess =>
-    spawn('kubectl', ['--kubeconfig', config, ...args], { env: { ...process.env, HOME: folder, KUBECONFIG: config } });
+    spawn('kubectl', ['--kubeconfig', config, ...args], {
+      env: { ...process.env, HOME: folder, KUBECONFIG: config, ...more },
+    });
   return {
     async run(args, input) {
       const child = begin(args);
