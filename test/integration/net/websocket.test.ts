@@ -6,10 +6,11 @@ import { type TestContext, test } from 'node:test';
 import { createWebSocketStream, type WebSocket } from 'ws';
 import { Opcode } from '../../../src/net/websocket_frames.ts';
 import { FakeClock } from '../../../src/runtime/fake_clock.ts';
+import { makeCertificate } from '../../support/certificates.ts';
 import type { Endpoint } from '../../support/endpoint.ts';
 import { webSocket } from '../../support/websocket.ts';
 import { clientFrame, FrameClient } from './frame_client.ts';
-import { echoHandlers, openWithWebSocket } from './setup.ts';
+import { echoHandlers, openWithWebSocket, temporaryFolder } from './setup.ts';
 
 interface Case {
   readonly name: string;
@@ -156,6 +157,18 @@ test('the stream knows the address of who opened the WebSocket', async (t) => {
   let body = '';
   for await (const chunk of session.request({ ':path': '/' })) body += chunk;
   assert.equal(body, '127.0.0.1');
+});
+
+test('a WebSocket inside TLS carries the same', async (t) => {
+  const { cert, key } = makeCertificate();
+  const folder = temporaryFolder(t);
+  const tls = { certificateFile: folder.write('tls.crt', cert), keyFile: folder.write('tls.key', key) };
+  const listen = { network: 'tcp' as const, address: '127.0.0.1:0', tls };
+  const { endpoint } = await openWithWebSocket(t, echoHandlers.stream, { listen, ca: cert });
+  const { session } = await tunnel(t, endpoint);
+  let body = '';
+  for await (const chunk of session.request({ ':path': '/wss' })) body += chunk;
+  assert.equal(body, 'HTTP/2 GET /wss');
 });
 
 test('the WebSocket ends with its HTTP/2 session: normally', async (t) => {
