@@ -10,13 +10,13 @@ function setUp() {
   const messages: Buffer[] = [];
   const failures: GrpcStatus[] = [];
   let whenMessage: ((payload: Buffer) => void) | undefined;
-  const reader = new MessageReader(
-    (payload) => {
+  const reader = new MessageReader({
+    messageRead(payload) {
       messages.push(payload);
       whenMessage?.(payload);
     },
-    (status) => failures.push(status),
-  );
+    readFailed: (status) => failures.push(status),
+  });
   return {
     reader,
     messages,

@@ -7,6 +7,16 @@ export const MAX_MESSAGE_BYTES = 4 << 20;
 
 const PREFIX_BYTES = 5;
 
+/** Who gets what a reader reads. */
+export interface MessageHandler {
+  /** One message's payload: a view of what was pushed, or a buffer of its own if it was compressed. */
+  messageRead(payload: Buffer): void;
+  /** The bytes are no messages, or too large ones. Nothing comes after it. */
+  readFailed(status: GrpcStatus): void;
+}
+
+const NO_PARTS: Buffer[] = [];
+
 /**
  * Cuts a stream's bytes into gRPC messages and inflates them.
  *
@@ -14,10 +24,9 @@ const PREFIX_BYTES = 5;
  * 64 MiB, which nobody who asked for a pause wants to hold.
  */
 export class MessageReader {
-  readonly #onMessage: (payload: Buffer) => void;
-  readonly #onFailure: (status: GrpcStatus) => void;
+  readonly #handler: MessageHandler;
   /** Bytes that are no whole message yet; joined only when they are, so that a message costs one copy at the most. */
-  #parts: Buffer[] = [];
+  #parts = NO_PARTS;
   #partsBytes = 0;
   /** How many bytes `#parts` must hold before looking at them is of use. */
   #needed = PREFIX_BYTES;
@@ -25,9 +34,8 @@ export class MessageReader {
   #reading = false;
   #failed = false;
 
-  constructor(onMessage: (payload: Buffer) => void, onFailure: (status: GrpcStatus) => void) {
-    this.#onMessage = onMessage;
-    this.#onFailure = onFailure;
+  constructor(handler: MessageHandler) {
+    this.#handler = handler;
   }
 
   /** True when what was pushed ended in the middle of a message, or is held back by a pause. */
@@ -41,7 +49,8 @@ export class MessageReader {
       this.#read(chunk);
       return;
     }
-    this.#parts.push(chunk);
+    if (this.#parts === NO_PARTS) this.#parts = [chunk];
+    else this.#parts.push(chunk);
     this.#partsBytes += chunk.length;
     this.#readParts();
   }
@@ -59,14 +68,14 @@ export class MessageReader {
   /** Drops what is held back and everything that is still to come. */
   stop(): void {
     this.#failed = true;
-    this.#parts = [];
+    this.#parts = NO_PARTS;
     this.#partsBytes = 0;
   }
 
   #readParts(): void {
     if (this.#paused || this.#reading || this.#partsBytes < this.#needed) return;
     const bytes = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts, this.#partsBytes);
-    this.#parts = [];
+    this.#parts = NO_PARTS;
     this.#partsBytes = 0;
     this.#read(bytes);
   }
@@ -93,13 +102,13 @@ export class MessageReader {
       }
       const payload = bytes.subarray(at + PREFIX_BYTES, end);
       at = end;
-      if (flag === 0) this.#onMessage(payload);
+      if (flag === 0) this.#handler.messageRead(payload);
       else this.#inflate(flag, payload);
     }
     this.#reading = false;
     if (at < bytes.length && !this.#failed) {
       // A handler may have fed more while we were reading: what is left of these bytes comes before it.
-      this.#parts.unshift(at === 0 ? bytes : bytes.subarray(at));
+      this.#parts = [at === 0 ? bytes : bytes.subarray(at), ...this.#parts];
       this.#partsBytes += bytes.length - at;
     }
     this.#readParts(); // what a handler fed, if anything
@@ -111,7 +120,7 @@ export class MessageReader {
       return;
     }
     if (payload.length === 0) {
-      this.#onMessage(payload);
+      this.#handler.messageRead(payload);
       return;
     }
     const inflated = gunzip(payload, MAX_MESSAGE_BYTES);
@@ -122,11 +131,11 @@ export class MessageReader {
       );
     } else if (inflated === 'corrupt') {
       this.#fail(StatusCode.Internal, 'grpc: failed to decompress the received message: the gzip data is corrupt');
-    } else this.#onMessage(inflated);
+    } else this.#handler.messageRead(inflated);
   }
 
   #fail(code: StatusCode, message: string): void {
     this.stop();
-    this.#onFailure({ code, message });
+    this.#handler.readFailed({ code, message });
   }
 }

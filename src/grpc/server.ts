@@ -30,7 +30,6 @@ export function createGrpcServer(
   const services = new Set(options.methods.map((method) => serviceOf(method.path)));
 
   return (stream, headers, session) => {
-    stream.on('error', () => {}); // whoever waits for the stream hears of its end by 'close'
     const refusal = refuseAsHttp(headers);
     if (refusal !== undefined) {
       stream.respond({ ':status': refusal }, { endStream: true });
@@ -38,8 +37,14 @@ export function createGrpcServer(
     }
     const path = headers[':path'] ?? '';
     const encoding = headers['grpc-encoding'];
-    const call = new ServerCall(stream, headers, session, path, options.compress && encoding === 'gzip');
     const method = methods.get(path) ?? options.fallback?.(path);
+    const call = new ServerCall(
+      stream,
+      headers,
+      session,
+      method?.path ?? path,
+      options.compress && encoding === 'gzip',
+    );
     if (method === undefined) {
       call.end(unknownMethod(path, services));
       return;

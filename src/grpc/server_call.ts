@@ -8,7 +8,7 @@ import { gzipSync, constants as zlib } from 'node:zlib';
 import type { Timer } from '../runtime/clock.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import { MessageReader } from './message_reader.ts';
+import { type MessageHandler, MessageReader } from './message_reader.ts';
 import type { GrpcStatus } from './status.ts';
 import { parseGrpcTimeout, statusTrailers } from './status_wire.ts';
 
@@ -38,18 +38,27 @@ const RESET_RETRY_MS = 50;
 /** Bytes that may wait in one stream before its writer is told to stop. */
 const WRITE_BUFFER_BYTES = 128 << 10;
 
+/** Listeners find the call by this: one function for all streams, rather than a few for each. */
+const carried = Symbol('call');
+type CarryingStream = ServerHttp2Stream & { [carried]: ServerCall };
+
+/** The handler ended the stream without saying how. */
+const NO_STATUS: GrpcStatus = { code: StatusCode.Unknown, message: '' };
+
 /**
  * One RPC that a client has opened with us, on a bare HTTP/2 stream: bytes in, bytes out. Response headers leave with the
  * first message, never earlier, and an answer without messages is a single HEADERS frame (docs/protocol/grpc.md).
  */
-export class ServerCall {
+export class ServerCall implements MessageHandler {
   readonly path: string;
   readonly session: CallSession;
   /** True if messages to the client are compressed. */
   readonly compress: boolean;
-  readonly #stream: ServerHttp2Stream;
-  readonly #headers: IncomingHttpHeaders;
-  readonly #reader: MessageReader;
+  readonly #stream: CarryingStream;
+  /** Let go once reading has begun: most calls then wait for half an hour. */
+  #headers: IncomingHttpHeaders | undefined;
+  readonly #contentType: string;
+  readonly #reader = new MessageReader(this);
   #sink: RequestSink | undefined;
   #deadline: Timer | undefined;
   #responded = false;
@@ -67,23 +76,18 @@ export class ServerCall {
     path: string,
     compress: boolean,
   ) {
-    this.#stream = stream;
+    this.#stream = stream as CarryingStream;
+    this.#stream[carried] = this;
     this.#headers = headers;
+    this.#contentType = headers['content-type'] ?? 'application/grpc';
     this.session = session;
     this.path = path;
     this.compress = compress;
-    this.#reader = new MessageReader(
-      (payload) => this.#sink?.request(payload),
-      (status) => {
-        this.end(status);
-        this.#sink?.cancelled();
-      },
-    );
   }
 
-  /** The first value of a metadata key, as text. */
+  /** The first value of a metadata key, as text. To be asked before `receive`. */
   metadata(key: string): string | undefined {
-    const value = this.#headers[key];
+    const value = this.#headers?.[key];
     return Array.isArray(value) ? value[0] : value;
   }
 
@@ -99,14 +103,42 @@ export class ServerCall {
       this.#closed();
       return;
     }
-    stream.on('data', (chunk: Buffer) => this.#reader.push(chunk));
-    stream.on('end', () => {
-      this.#clientDone = true;
-      this.#deliverHalfClose();
-    });
-    stream.on('close', () => this.#closed());
+    stream.on('data', ServerCall.#onData);
+    stream.on('end', ServerCall.#onEnd);
+    stream.on('close', ServerCall.#onClose);
     const timeoutMs = parseGrpcTimeout(this.metadata('grpc-timeout'));
     if (timeoutMs !== undefined) this.#deadline = this.session.scope.timeout(timeoutMs, () => this.#deadlinePassed());
+    this.#headers = undefined;
+  }
+
+  static #onData(this: CarryingStream, chunk: Buffer): void {
+    this[carried].#reader.push(chunk);
+  }
+
+  static #onEnd(this: CarryingStream): void {
+    const call = this[carried];
+    call.#clientDone = true;
+    call.#deliverHalfClose();
+  }
+
+  static #onClose(this: CarryingStream): void {
+    this[carried].#closed();
+  }
+
+  static #onWantTrailers(this: CarryingStream): void {
+    const call = this[carried];
+    if (this.destroyed) return;
+    this.sendTrailers(statusTrailers(call.#trailers ?? NO_STATUS));
+    call.#closeIfHalfOpen();
+  }
+
+  messageRead(payload: Buffer): void {
+    this.#sink?.request(payload);
+  }
+
+  readFailed(status: GrpcStatus): void {
+    this.end(status);
+    this.#sink?.cancelled();
   }
 
   /** Calls `f` once when the call is over, whoever ended it; at once if it is. At most one function. */
@@ -162,7 +194,7 @@ export class ServerCall {
       stream.end();
     } else {
       stream.respond(
-        { ':status': 200, 'content-type': this.#contentType(), ...statusTrailers(status) },
+        { ':status': 200, 'content-type': this.#contentType, ...statusTrailers(status) },
         { endStream: true },
       );
       this.#closeIfHalfOpen();
@@ -172,13 +204,9 @@ export class ServerCall {
   #respond(): void {
     if (this.#responded) return;
     this.#responded = true;
-    const headers: Record<string, string | number> = { ':status': 200, 'content-type': this.#contentType() };
+    const headers: Record<string, string | number> = { ':status': 200, 'content-type': this.#contentType };
     if (this.compress) headers['grpc-encoding'] = 'gzip';
-    this.#stream.on('wantTrailers', () => {
-      if (this.#stream.destroyed) return;
-      this.#stream.sendTrailers(statusTrailers(this.#trailers ?? { code: StatusCode.Unknown, message: '' }));
-      this.#closeIfHalfOpen();
-    });
+    this.#stream.on('wantTrailers', ServerCall.#onWantTrailers);
     this.#stream.respond(headers, { waitForTrailers: true, sendDate: false } as ServerStreamResponseOptions);
   }
 
@@ -194,10 +222,6 @@ export class ServerCall {
     if ((stream.session?.state.outboundQueueSize ?? 0) > 0) {
       this.session.scope.timeout(RESET_RETRY_MS, () => this.#closeOnceSent());
     } else stream.close(constants.NGHTTP2_NO_ERROR);
-  }
-
-  #contentType(): string {
-    return this.#headers['content-type'] ?? 'application/grpc';
   }
 
   #deliverHalfClose(): void {

@@ -8,13 +8,26 @@ import { varintSize, writeVarint } from '../grpc/protobuf_wire.ts';
 /** Field numbers of ConnectRequest: what the agent says. */
 export const FromAgent = { descriptor: 1, header: 2, message: 3, trailer: 4, error: 5 } as const;
 
-const PREFIX_BYTES = 5;
+/** gRPC's prefix: compressed or not, and the length. */
+export const PREFIX_BYTES = 5;
 const TAG_REQUEST_INFO = 0x0a;
 const TAG_MESSAGE = 0x12;
 const TAG_FIELD_1_BYTES = 0x0a;
 
 /** ConnectResponse.request_info without metadata: agents need none (docs/protocol/tunnel.md, metadata). */
 export function requestInfoFrame(methodName: string): Buffer {
+  if (methodName !== lastMethod) {
+    lastMethod = methodName;
+    lastRequestInfo = encodeRequestInfo(methodName);
+  }
+  return lastRequestInfo;
+}
+
+/** Nearly all calls are of one method. */
+let lastMethod: string | undefined;
+let lastRequestInfo: Buffer = Buffer.alloc(0);
+
+function encodeRequestInfo(methodName: string): Buffer {
   const nameBytes = Buffer.byteLength(methodName);
   const infoBytes = 1 + varintSize(nameBytes) + nameBytes;
   const frame = startFrame(TAG_REQUEST_INFO, infoBytes);

@@ -6,7 +6,14 @@ import { type GrpcStatus, OK } from '../grpc/status.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { decodeDescriptor, decodeError, decodeMetadata, type Methods } from './agent_messages.ts';
-import { CLOSE_SEND_FRAME, FromAgent, messageFrameSize, requestInfoFrame, writeMessageFrame } from './connect_wire.ts';
+import {
+  CLOSE_SEND_FRAME,
+  FromAgent,
+  messageFrameSize,
+  PREFIX_BYTES,
+  requestInfoFrame,
+  writeMessageFrame,
+} from './connect_wire.ts';
 
 /** What may follow what in an agent's messages (docs/protocol/tunnel.md, order of messages). */
 const agentMessages = new Automaton({
@@ -39,7 +46,8 @@ export class Tunnel implements Call, RequestSink {
   readonly agentId: bigint;
   readonly #stream: ServerCall;
   readonly #keeper: TunnelKeeper;
-  #stopWaitingForAge: () => void;
+  /** Set before anybody can hear: the connection may have its age already. */
+  #stopWaitingForAge = () => {};
   #sink: CallSink | undefined;
   #state: 'opening' | 'idle' | 'busy' | 'done' = 'opening';
   #methods = NO_METHODS;
@@ -118,6 +126,15 @@ export class Tunnel implements Call, RequestSink {
   }
 
   #flush(): boolean {
+    const ready = this.#stream.compress ? this.#sendEach() : this.#sendTogether();
+    this.#method = undefined;
+    this.#queue.length = 0;
+    this.#queueBytes = 0;
+    this.#closeSend = false;
+    return ready;
+  }
+
+  #sendTogether(): boolean {
     const info = this.#method === undefined ? undefined : requestInfoFrame(this.#method);
     const infoBytes = info?.length ?? 0;
     const frames = Buffer.allocUnsafe(infoBytes + this.#queueBytes + (this.#closeSend ? CLOSE_SEND_FRAME.length : 0));
@@ -125,11 +142,20 @@ export class Tunnel implements Call, RequestSink {
     let at = infoBytes;
     for (const message of this.#queue) at = writeMessageFrame(frames, at, message);
     if (this.#closeSend) CLOSE_SEND_FRAME.copy(frames, at);
-    this.#method = undefined;
-    this.#queue.length = 0;
-    this.#queueBytes = 0;
-    this.#closeSend = false;
     return this.#stream.writeFrames(frames);
+  }
+
+  /** Compressed messages have prefixes of their own. */
+  #sendEach(): boolean {
+    const frames: Buffer[] = [];
+    if (this.#method !== undefined) frames.push(requestInfoFrame(this.#method));
+    for (const message of this.#queue) {
+      const frame = Buffer.allocUnsafe(messageFrameSize(message.length));
+      writeMessageFrame(frame, 0, message);
+      frames.push(frame);
+    }
+    if (this.#closeSend) frames.push(CLOSE_SEND_FRAME);
+    return frames.map((frame) => this.#stream.write(frame.subarray(PREFIX_BYTES))).every((ready) => ready);
   }
 
   // ---- RequestSink: from the agent
