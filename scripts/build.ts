@@ -123,7 +123,7 @@ async function buildExecutable(arch: string, executable: string): Promise<void> 
       output: join(work, 'gitlab-kas'),
       disableExperimentalSEAWarning: true,
       // Less resident memory under load for the same processor time.
-      execArgv: ['--max-semi-space-size=8', '--no-flush-bytecode'],
+      execArgv: ['--max-semi-space-size=4'],
       // What NODE_OPTIONS says is none of this program's business.
       execArgvExtension: 'none',
     };

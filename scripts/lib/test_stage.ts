@@ -118,7 +118,8 @@ function isOnPath(program: string): boolean {
 export async function runOnDeno(files: readonly string[], limitMs: number): Promise<Counts> {
   const args = ['test', '--allow-all', '--no-check', ...files];
   const { exitStatus, output } = await runVisibly(join(root, 'scripts', 'deno'), args, { NO_COLOR: '1' }, limitMs);
-  const summary = /\| (\d+) passed.*? \| (\d+) failed(?:.*? \| (\d+) ignored)?/.exec(output);
-  const [passed = 0, failed = 0, skipped = 0] = (summary ?? []).slice(1).map((count) => Number(count ?? 0));
-  return countsOf(exitStatus, passed, failed, skipped);
+  // "ok | 482 passed (273 steps) | 0 failed | 1 ignored (7s)"; steps are what node:test counts as subtests.
+  const summary = /\| (\d+) passed(?: \((\d+) steps?\))? \| (\d+) failed(?:.*? \| (\d+) ignored)?/.exec(output);
+  const [passed = 0, steps = 0, failed = 0, skipped = 0] = (summary ?? []).slice(1).map((count) => Number(count ?? 0));
+  return countsOf(exitStatus, passed + steps, failed, skipped);
 }
