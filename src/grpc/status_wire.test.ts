@@ -49,7 +49,7 @@ test('a timeout is a number of at most eight digits with its unit', () => {
     ['5s', undefined],
     ['5S ', undefined],
   ];
-  for (const [value, ms] of cases) assert.equal(parseGrpcTimeout(value), ms, value);
+  for (const [value, ms] of cases) assert.equal(parseGrpcTimeout(value), ms, `${value}`);
 });
 
 test('a status is shown as Go programs show it', () => {
