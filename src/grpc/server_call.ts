@@ -66,6 +66,8 @@ export class ServerCall implements MessageHandler {
   #over = false;
   #whenOver: (() => void) | undefined;
   #clientDone = false;
+  /** The client's end was seen, but the sink has not been told. */
+  #halfCloseDue = false;
   #paused = false;
   #trailers: GrpcStatus | undefined;
 
@@ -118,6 +120,7 @@ export class ServerCall implements MessageHandler {
   static #onEnd(this: CarryingStream): void {
     const call = this[carried];
     call.#clientDone = true;
+    call.#halfCloseDue = true;
     call.#deliverHalfClose();
   }
 
@@ -180,7 +183,7 @@ export class ServerCall implements MessageHandler {
     this.#reader.resume();
     if (this.#paused) return; // a message that was held back has paused again
     this.#stream.resume();
-    if (this.#clientDone) this.#deliverHalfClose();
+    this.#deliverHalfClose();
   }
 
   /** Ends the call. The sink hears nothing more. */
@@ -193,10 +196,10 @@ export class ServerCall implements MessageHandler {
       this.#trailers = status;
       stream.end();
     } else {
-      stream.respond(
-        { ':status': 200, 'content-type': this.#contentType, ...statusTrailers(status) },
-        { endStream: true },
-      );
+      stream.respond({ ':status': 200, 'content-type': this.#contentType, ...statusTrailers(status) }, {
+        endStream: true,
+        sendDate: false,
+      } as ServerStreamResponseOptions);
       this.#closeIfHalfOpen();
     }
   }
@@ -225,7 +228,8 @@ export class ServerCall implements MessageHandler {
   }
 
   #deliverHalfClose(): void {
-    if (this.#over || this.#paused) return;
+    if (!this.#halfCloseDue || this.#over || this.#paused) return;
+    this.#halfCloseDue = false;
     if (this.#reader.hasRest) {
       this.end({ code: StatusCode.Internal, message: 'unexpected EOF' });
       this.#sink?.cancelled();

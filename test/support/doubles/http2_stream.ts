@@ -35,12 +35,12 @@ export class FakeHttp2Stream extends EventEmitter {
 
   // ---- what the server does
 
-  respond(headers: OutgoingHttpHeaders, options: { endStream?: boolean } = {}): void {
+  respond(headers: OutgoingHttpHeaders, options: { endStream?: boolean; sendDate?: boolean } = {}): void {
     this.#mustBeAlive();
     if (this.headers !== undefined) throw new Error('headers sent twice');
     this.sent.push('headers');
-    this.headers = headers;
-    if (options.endStream) this.trailers = headers;
+    this.headers = options.sendDate === false ? headers : { ...headers, date: 'now' };
+    if (options.endStream) this.trailers = this.headers;
   }
 
   write(bytes: Buffer): boolean {
