@@ -51,6 +51,10 @@ export interface UpgradeSocket {
 }
 
 const part = new ResponsePart();
+const MALFORMED_HEAD: GrpcStatus = {
+  code: StatusCode.Internal,
+  message: 'the cluster answered with a malformed status or header',
+};
 const CANCELLED: GrpcStatus = { code: StatusCode.Canceled, message: 'Incoming stream closed: context canceled' };
 
 /**
@@ -69,6 +73,10 @@ export class HttpExchange implements CallSink {
   #remaining = -1;
   #bodyStarted = false;
   #discarded = 0;
+  /** The agent has been told that the request is complete. */
+  #halfClosed = false;
+  /** Goes on reading the request's body; set while there is one. */
+  #readOn: (() => void) | undefined;
   /** The call is over, for better or worse. */
   #over = false;
 
@@ -95,7 +103,12 @@ export class HttpExchange implements CallSink {
       return;
     }
     call.write(REQUEST_TRAILER, true);
-    call.halfClose();
+    this.#halfClose();
+  }
+
+  #halfClose(): void {
+    this.#halfClosed = true;
+    this.#call.halfClose();
   }
 
   // ---- the request's body
@@ -104,15 +117,22 @@ export class HttpExchange implements CallSink {
     const request = this.#request;
     const call = this.#call;
     let scheduled = false;
+    let agentIsSlow = false;
     const pump = () => {
       scheduled = false;
       while (!this.#over) {
+        if (agentIsSlow) return;
         const chunk = readArrived(request);
-        if (chunk === null || !this.#sendChunk(chunk)) return;
+        if (chunk === null) return;
+        agentIsSlow = !this.#sendChunk(chunk);
       }
       this.#discardBody();
     };
-    call.onDrain(pump);
+    this.#readOn = () => {
+      agentIsSlow = false;
+      pump();
+    };
+    call.onDrain(this.#readOn);
     // The parser hands over one chunk after the other. Reading when it is through with a packet joins the small ones.
     request.on('readable', () => {
       if (!scheduled) setImmediate(pump);
@@ -120,7 +140,7 @@ export class HttpExchange implements CallSink {
     });
     request.on('end', () => {
       call.write(REQUEST_TRAILER, true);
-      call.halfClose();
+      this.#halfClose();
     });
     request.on('error', () => this.#clientGone());
   }
@@ -199,7 +219,11 @@ export class HttpExchange implements CallSink {
       });
       return;
     }
-    if (head.status < 200 && head.status !== 101) return; // nothing informational comes through a tunnel
+    if (head.status < 200 && head.status !== 101) {
+      // Nothing informational comes through a tunnel: no head could follow it.
+      this.#giveUp(MALFORMED_HEAD);
+      return;
+    }
     const { headers, contentLength } = this.#policy.responseHeaders(head);
     if (head.status === 101) {
       this.#switchProtocols(headers);
@@ -209,7 +233,7 @@ export class HttpExchange implements CallSink {
       writeHead(this.#response, head.status, headers);
     } catch {
       // Node refuses status codes and header values that HTTP has no place for.
-      this.#giveUp({ code: StatusCode.Internal, message: 'the cluster answered with a malformed status or header' });
+      this.#giveUp(MALFORMED_HEAD);
       return;
     }
     if (!hasBody(this.#request.method, head.status)) this.#remaining = 0;
@@ -225,6 +249,10 @@ export class HttpExchange implements CallSink {
   }
 
   #writeBody(data: Buffer): void {
+    if (this.#upgraded !== undefined) {
+      this.#giveUp({ code: StatusCode.Internal, message: `unexpected field number received: ${HttpPart.data}` });
+      return;
+    }
     if (data.length === 0) return;
     this.#bodyStarted = true;
     const response = this.#response;
@@ -253,7 +281,7 @@ export class HttpExchange implements CallSink {
       return;
     }
     // The agent ends a refused upgrade only after our half-close.
-    if (this.#upgrade !== undefined) this.#call.halfClose();
+    if (this.#upgrade !== undefined) this.#halfClose();
     if (this.#remaining > 0)
       this.#giveUp({ code: StatusCode.DataLoss, message: 'the answer is shorter than its Content-Length' });
     else if (!this.#response.writableEnded) this.#response.end();
@@ -275,6 +303,7 @@ export class HttpExchange implements CallSink {
 
   end(status: GrpcStatus): void {
     this.#over = true;
+    this.#readOn?.();
     if (this.#upgraded !== undefined) {
       this.#upgraded.end(status);
       return;
@@ -291,6 +320,7 @@ export class HttpExchange implements CallSink {
   #giveUp(status: GrpcStatus): void {
     this.#over = true;
     this.#call.cancel(status);
+    this.#readOn?.();
     if (this.#upgraded !== undefined) this.#upgraded.end(status);
     else this.#failed(status);
   }
@@ -305,7 +335,10 @@ export class HttpExchange implements CallSink {
 
   #clientGone(): void {
     if (this.#over || this.#upgraded !== undefined) return;
-    if (this.#received === HttpPart.trailer) return; // the agent has said everything
+    // Both sides have said everything that matters: the call ends by itself, and well. (An agent that has not heard the end
+    // of a request would wait for it for ever.)
+    const answered = this.#received === HttpPart.trailer || (this.#remaining === 0 && this.#response.writableEnded);
+    if (answered && this.#halfClosed) return;
     this.#over = true;
     this.#call.cancel(CANCELLED);
   }
