@@ -1,7 +1,6 @@
 // One request and its answer through server and agent: methods, statuses, framing, sizes, header rules.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { connect } from 'node:http2';
 import { after, before, describe, test } from 'node:test';
 import { type Handler, startBackend } from '../support/backend.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
@@ -199,26 +198,5 @@ describe('requests', () => {
       answers.map((a) => (JSON.parse(a.text) as { body: string }).body),
       bodies,
     );
-  });
-
-  test('cleartext HTTP/2 is spoken on the same port', async () => {
-    const { host, port } = cluster.server.endpoints.kubernetesApi;
-    const session = connect(`http://${host}:${port}`);
-    try {
-      const stream = session.request({
-        ':method': 'POST',
-        ':path': '/k8s-proxy/echo',
-        authorization: 'Bearer pat:1:alice-pat',
-      });
-      stream.end('over h2');
-      const status = new Promise((resolve) => stream.on('response', (headers) => resolve(headers[':status'])));
-      let text = '';
-      for await (const chunk of stream) text += String(chunk);
-      assert.equal(await status, 200);
-      assert.match(text, /"body":"over h2"/);
-    } finally {
-      // In order: a session that is destroyed can end a server on Deno (docs/compatibility.md).
-      await new Promise<void>((resolve) => session.close(resolve));
-    }
   });
 });

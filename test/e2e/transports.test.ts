@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { renameSync, writeFileSync } from 'node:fs';
+import { connect as connectHttp2 } from 'node:http2';
 import { Agent, request as httpsRequest } from 'node:https';
 import { describe, test } from 'node:test';
 import { connect as connectTls, type PeerCertificate, type TLSSocket } from 'node:tls';
@@ -9,7 +10,7 @@ import {
   RegisterRequestSchema,
   RegisterResponseSchema,
 } from '../../src/gen/gitlab/agent/agent_registrar/rpc/agent_registrar_pb.ts';
-import { startBackend } from '../support/backend.ts';
+import { type Handler, startBackend } from '../support/backend.ts';
 import { type Scheme, startCluster } from '../support/cluster.ts';
 import { connectOptions, type Endpoint } from '../support/endpoint.ts';
 import { type GrpcConnection, grpcConnection, unary } from '../support/grpc_client.ts';
@@ -66,6 +67,32 @@ describe('agents', () => {
     const answer = await rawExchange(server.endpoints.agent, 'GET / HTTP/1.1\r\nHost: k\r\n\r\n');
     assert.doesNotMatch(answer, /HTTP\/1\.1 (101|2\d\d)/);
     await server.stop();
+  });
+});
+
+describe('clients of the Kubernetes API', () => {
+  // Not among the core tests: Deno can crash when an HTTP/2 client leaves (docs/compatibility.md).
+  test('cleartext HTTP/2 is spoken on the same port', async () => {
+    const echo: Handler = (request, response) => void request.pipe(response);
+    const cluster = await startCluster({ backend: await startBackend({ paths: { '/echo': echo } }) });
+    const { host, port } = cluster.server.endpoints.kubernetesApi;
+    const session = connectHttp2(`http://${host}:${port}`);
+    try {
+      const stream = session.request({
+        ':method': 'POST',
+        ':path': '/k8s-proxy/echo',
+        authorization: 'Bearer pat:1:alice-pat',
+      });
+      stream.end('over h2');
+      const status = new Promise((resolve) => stream.on('response', (headers) => resolve(headers[':status'])));
+      let text = '';
+      for await (const chunk of stream) text += String(chunk);
+      assert.equal(await status, 200);
+      assert.equal(text, 'over h2');
+    } finally {
+      session.destroy();
+      await cluster.stop();
+    }
   });
 });
 
