@@ -1,7 +1,7 @@
 import { type DescMessage, fromBinary, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import type { ServerCall } from './server_call.ts';
+import type { RequestSink, ServerCall } from './server_call.ts';
 import { OK } from './status.ts';
 
 /**
@@ -10,20 +10,9 @@ import { OK } from './status.ts';
  * @throws AppError Internal if there is no request, or more than one, or it cannot be decoded
  */
 export function oneRequest<T extends DescMessage>(call: ServerCall, schema: T): Promise<MessageShape<T> | undefined> {
-  return new Promise<MessageShape<T> | undefined>((resolve, reject) => {
-    let request: Buffer | undefined;
-    call.receive({
-      request(payload) {
-        if (request === undefined) request = payload;
-        else reject(new AppError(StatusCode.Internal, 'grpc: received more than one request message'));
-      },
-      requestsDone() {
-        if (request === undefined) reject(new AppError(StatusCode.Internal, 'grpc: received no request message'));
-        else resolve(decode(schema, request));
-      },
-      cancelled: () => resolve(undefined),
-    });
-  });
+  return new Promise<Buffer | undefined>((resolve, reject) => {
+    call.receive(new OneRequest(resolve, reject));
+  }).then((payload) => payload && decode(schema, payload));
 }
 
 /** Answers a unary call. */
@@ -32,11 +21,55 @@ export function respond<T extends DescMessage>(call: ServerCall, schema: T, mess
   call.end(OK);
 }
 
-function decode<T extends DescMessage>(schema: T, request: Buffer): Promise<MessageShape<T>> {
+/** Lets go of the request once it is handed over: the call may go on for half an hour. */
+class OneRequest implements RequestSink {
+  #resolve: ((payload: Buffer | undefined) => void) | undefined;
+  #reject: ((error: AppError) => void) | undefined;
+  #payload: Buffer | undefined;
+
+  constructor(resolve: (payload: Buffer | undefined) => void, reject: (error: AppError) => void) {
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  request(payload: Buffer): void {
+    if (this.#payload === undefined) this.#payload = payload;
+    else this.#refuse('grpc: received more than one request message');
+  }
+
+  requestsDone(): void {
+    if (this.#payload === undefined) this.#refuse('grpc: received no request message');
+    else this.#settle(this.#payload);
+  }
+
+  cancelled(): void {
+    this.#settle(undefined);
+  }
+
+  #settle(payload: Buffer | undefined): void {
+    this.#resolve?.(payload);
+    this.#letGo();
+  }
+
+  #refuse(message: string): void {
+    this.#reject?.(new AppError(StatusCode.Internal, message));
+    this.#letGo();
+  }
+
+  #letGo(): void {
+    this.#resolve = undefined;
+    this.#reject = undefined;
+    this.#payload = undefined;
+  }
+}
+
+function decode<T extends DescMessage>(schema: T, payload: Buffer): MessageShape<T> {
   try {
-    return Promise.resolve(fromBinary(schema, request));
+    return fromBinary(schema, payload);
   } catch {
-    const message = 'grpc: error unmarshalling request: proto: cannot parse invalid wire-format data';
-    return Promise.reject(new AppError(StatusCode.Internal, message));
+    throw new AppError(
+      StatusCode.Internal,
+      'grpc: error unmarshalling request: proto: cannot parse invalid wire-format data',
+    );
   }
 }
