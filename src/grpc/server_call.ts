@@ -113,27 +113,27 @@ export class ServerCall implements MessageHandler {
     this.#headers = undefined;
   }
 
-  static #onData(this: CarryingStream, chunk: Buffer): void {
+  static #onData = function (this: CarryingStream, chunk: Buffer): void {
     this[carried].#reader.push(chunk);
-  }
+  };
 
-  static #onEnd(this: CarryingStream): void {
+  static #onEnd = function (this: CarryingStream): void {
     const call = this[carried];
     call.#clientDone = true;
     call.#halfCloseDue = true;
     call.#deliverHalfClose();
-  }
+  };
 
-  static #onClose(this: CarryingStream): void {
+  static #onClose = function (this: CarryingStream): void {
     this[carried].#closed();
-  }
+  };
 
-  static #onWantTrailers(this: CarryingStream): void {
+  static #onWantTrailers = function (this: CarryingStream): void {
     const call = this[carried];
     if (this.destroyed) return;
     this.sendTrailers(statusTrailers(call.#trailers ?? NO_STATUS));
     call.#closeIfHalfOpen();
-  }
+  };
 
   messageRead(payload: Buffer): void {
     this.#sink?.request(payload);
