@@ -20,6 +20,7 @@ export function createUpgradeResponse(
   giveBack: (socket: Duplex) => void,
 ): UpgradeResponse {
   const response = new ServerResponse(request);
+  if (/\bclose\b/i.test(request.headers.connection ?? '')) response.shouldKeepAlive = false;
   const connection = socket as Socket; // what assignSocket wants; it only uses what every Duplex has
   const onError = () => {}; // 'close' follows, which the response passes on
   const onDrain = () => response.emit('drain');
