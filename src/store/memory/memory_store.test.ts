@@ -1,3 +1,4 @@
+import { agentDirectoryContract } from '../../../test/contract/store/agent_directory.ts';
 import { errorCacheContract } from '../../../test/contract/store/error_cache.ts';
 import { tokenLimiterContract } from '../../../test/contract/store/token_limiter.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
@@ -11,4 +12,9 @@ tokenLimiterContract('memory', () => {
 errorCacheContract('memory', () => {
   const clock = new FakeClock();
   return { cache: createMemoryStore({ clock }).errorCache, advance: (ms) => clock.advance(ms) };
+});
+
+agentDirectoryContract('memory', () => {
+  const clock = new FakeClock();
+  return { directory: createMemoryStore({ clock }).agentDirectory, advance: (ms) => clock.advance(ms) };
 });

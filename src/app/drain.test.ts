@@ -1,0 +1,94 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { recordingLog } from '../../test/support/recording_log.ts';
+import type { Config } from '../config/config.ts';
+import type { Front } from '../net/front.ts';
+import { FakeClock } from '../runtime/fake_clock.ts';
+import { Scope } from '../runtime/scope.ts';
+import { drain } from './drain.ts';
+
+const config = {
+  agent: {
+    listen: { listenGracePeriodMs: 5000 },
+    kubernetesApi: { listen: { listenGracePeriodMs: 3000, shutdownGracePeriodMs: 60_000 } },
+  },
+  api: { listen: { listenGracePeriodMs: 0 } },
+} as unknown as Config;
+
+function setUp(from: Config = config) {
+  const clock = new FakeClock();
+  const scope = new Scope(clock);
+  const { log, lines } = recordingLog();
+  const done: string[] = [];
+  const becomeIdle: (() => void)[] = [];
+  const front = (name: string): Front => ({
+    network: 'tcp',
+    address: '',
+    accept: () => {},
+    stopAccepting: () => done.push(`${name} stops accepting`),
+    drain: () => done.push(`${name} drains`),
+    whenIdle: () => new Promise((resolve) => becomeIdle.push(resolve)),
+    close: () => done.push(`${name} closes`),
+  });
+  let finished = false;
+  void drain({ config: from, fronts: [front('a'), front('b')], scope, log }).then(() => {
+    finished = true;
+  });
+  return { clock, scope, lines, done, becomeIdle, finished: () => finished };
+}
+
+const leaving = ['a stops accepting', 'b stops accepting', 'a drains', 'b drains'];
+
+test('nothing changes during the longest grace period, then nobody new is let in anywhere before anybody drains', async () => {
+  const { clock, done } = setUp();
+  clock.advance(4999);
+  await nextTurn();
+  assert.deepEqual(done, []);
+  clock.advance(1);
+  await nextTurn();
+  assert.deepEqual(done, leaving);
+});
+
+test('it is over when everything is idle', async () => {
+  const { clock, done, becomeIdle, finished, lines, scope } = setUp();
+  clock.advance(5000);
+  await nextTurn();
+  becomeIdle[0]?.();
+  await nextTurn();
+  assert.equal(finished(), false);
+  becomeIdle[1]?.();
+  await nextTurn();
+  assert.equal(finished(), true);
+  assert.deepEqual(done, [...leaving, 'a closes', 'b closes']);
+  assert.deepEqual(lines, []);
+  scope.close();
+  assert.equal(clock.pendingTimers, 0);
+});
+
+test('what still runs at the deadline is cut, and the log says so', async () => {
+  const { clock, done, finished, lines } = setUp();
+  clock.advance(5000);
+  await nextTurn();
+  clock.advance(59_999);
+  await nextTurn();
+  assert.equal(finished(), false);
+  clock.advance(1);
+  await nextTurn();
+  assert.equal(finished(), true);
+  assert.deepEqual(done, [...leaving, 'a closes', 'b closes']);
+  assert.equal(lines[0]?.level, 'warn');
+});
+
+test('without the Kubernetes API an hour is given', async () => {
+  const { clock, finished } = setUp({ agent: { listen: { listenGracePeriodMs: 0 } } } as unknown as Config);
+  await nextTurn();
+  clock.advance(0);
+  await nextTurn();
+  clock.advance(3_599_999);
+  await nextTurn();
+  assert.equal(finished(), false);
+  clock.advance(1);
+  await nextTurn();
+  assert.equal(finished(), true);
+});

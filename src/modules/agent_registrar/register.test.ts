@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
+import { agentInfo, ScriptedAgents } from '../../../test/support/doubles/agents.ts';
+import { playedCall } from '../../../test/support/doubles/server_call.ts';
+import { recordingLog } from '../../../test/support/recording_log.ts';
+import {
+  RegisterRequestSchema,
+  RegisterResponseSchema,
+  UnregisterRequestSchema,
+  UnregisterResponseSchema,
+} from '../../gen/gitlab/agent/agent_registrar/rpc/agent_registrar_pb.ts';
+import { AppError } from '../../runtime/app_error.ts';
+import { StatusCode } from '../../runtime/status_code.ts';
+import type { AgentDirectory } from '../../store/agent_directory.ts';
+import { createAgentRegistrar } from './register.ts';
+
+function setUp(more: { agents?: ScriptedAgents; broken?: boolean } = {}) {
+  const { log, lines } = recordingLog();
+  const done: unknown[] = [];
+  const keep = (...what: unknown[]) => {
+    if (more.broken) return Promise.reject(new Error('store down'));
+    done.push(what);
+    return Promise.resolve();
+  };
+  const directory: AgentDirectory = {
+    register: (agent, ttlMs) => keep('register', agent, ttlMs),
+    unregister: (agent) => keep('unregister', agent),
+    count: () => Promise.resolve(0),
+  };
+  const agents = more.agents ?? new ScriptedAgents(agentInfo);
+  const [register, unregister] = createAgentRegistrar({ agents, directory, ttlMs: 300_000, log });
+  return { register: register!, unregister: unregister!, agents, done, lines };
+}
+
+const pod = { agentId: 42n, projectId: 7n, connectionId: 2n ** 62n };
+
+test('a pod registers for the time of a registration', async () => {
+  const { register, done } = setUp();
+  const { call, asks, answers, status } = playedCall();
+  const handled = register.handle(call, 'token');
+  asks(RegisterRequestSchema, { podId: 2n ** 62n });
+  await handled;
+  assert.deepEqual(done, [['register', pod, 300_000]]);
+  assert.equal(answers(RegisterResponseSchema).length, 1);
+  assert.equal(status(), '0 ');
+});
+
+test('a pod that ends unregisters', async () => {
+  const { unregister, done } = setUp();
+  const { call, asks, answers, status } = playedCall();
+  const handled = unregister.handle(call, 'token');
+  asks(UnregisterRequestSchema, { podId: 2n ** 62n });
+  await handled;
+  assert.deepEqual(done, [['unregister', pod]]);
+  assert.equal(answers(UnregisterResponseSchema).length, 1);
+  assert.equal(status(), '0 ');
+});
+
+test('an agent that is known is not asked about', async () => {
+  const agents = new ScriptedAgents('never');
+  agents.known = agentInfo;
+  const { register, done } = setUp({ agents });
+  const { call, asks } = playedCall();
+  const handled = register.handle(call, 'token');
+  asks(RegisterRequestSchema, { podId: 1n });
+  await handled;
+  assert.equal(done.length, 1);
+});
+
+test('an agent that is refused, or cannot be asked about, gets that status and is not kept', async () => {
+  for (const code of [StatusCode.Unauthenticated, StatusCode.Unavailable]) {
+    const error = new AppError(code, 'no');
+    const { register, done } = setUp({ agents: new ScriptedAgents(error) });
+    const { call, asks } = playedCall();
+    const handled = register.handle(call, 'token');
+    asks(RegisterRequestSchema, { podId: 1n });
+    await assert.rejects(async () => handled, error);
+    assert.deepEqual(done, []);
+  }
+});
+
+test('a store in trouble is the log’s to explain, and Unavailable to the agent', async () => {
+  for (const [which, schema, message] of [
+    ['register', RegisterRequestSchema, 'Failed to register agent'],
+    ['unregister', UnregisterRequestSchema, 'Failed to unregister agent'],
+  ] as const) {
+    const all = setUp({ broken: true });
+    const { call, asks } = playedCall();
+    const handled = all[which].handle(call, 'token');
+    asks(schema, { podId: 1n });
+    await assert.rejects(async () => handled, { code: StatusCode.Unavailable, message });
+    assert.deepEqual(all.lines, [{ level: 'error', message, fields: { agent_id: 42n, error: 'store down' } }]);
+  }
+});
+
+test('a client that leaves before its request registers nothing', async () => {
+  const { register, done, agents } = setUp();
+  const { call, stream } = playedCall();
+  const handled = register.handle(call, 'token');
+  stream.lose();
+  await handled;
+  await nextTurn();
+  assert.deepEqual([done, agents.asked], [[], []]);
+});

@@ -1,0 +1,34 @@
+import type { AgentAuthenticator, AgentInfo } from '../../../src/auth/agent_authenticator.ts';
+
+export const agentInfo: AgentInfo = {
+  id: 42n,
+  projectId: 7n,
+  name: 'test-agent',
+  projectPath: 'group/project',
+  repository: undefined,
+};
+
+/** Knows agents by what the test lets come out of each question, in turn. */
+export class ScriptedAgents implements AgentAuthenticator {
+  /** What `peek` finds. */
+  known: AgentInfo | undefined;
+  readonly asked: { token: string; signal: AbortSignal }[] = [];
+  readonly #outcomes: (AgentInfo | Error | 'never')[];
+
+  /** The last outcome is repeated. */
+  constructor(...outcomes: (AgentInfo | Error | 'never')[]) {
+    this.#outcomes = outcomes;
+  }
+
+  peek(): AgentInfo | undefined {
+    return this.known;
+  }
+
+  authenticate(token: string, signal: AbortSignal): Promise<AgentInfo> {
+    this.asked.push({ token, signal });
+    const outcome = this.#outcomes[Math.min(this.asked.length, this.#outcomes.length) - 1];
+    if (outcome instanceof Error) return Promise.reject(outcome);
+    if (outcome !== 'never' && outcome !== undefined) return Promise.resolve(outcome);
+    return new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  }
+}
