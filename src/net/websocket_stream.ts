@@ -7,7 +7,7 @@ const MAX_MESSAGE_BYTES = 10 << 20;
 /** nginx cuts a connection on which it has heard nothing from us for 60 s, its default. */
 const PING_INTERVAL_MS = 45_000;
 /** How long the peer may take to answer our close frame. */
-const CLOSE_TIMEOUT_MS = 5000;
+const CLOSE_TIMEOUT_MS = 1000;
 /** A peer that pings faster than it reads gets no more pongs. */
 const MAX_UNSENT_PONG_BYTES = 64 << 10;
 
