@@ -1,4 +1,2 @@
 /** gRPC metadata: keys are lower case, values in the order received. `-bin` values are carried decoded, as latin1. */
 export type Metadata = ReadonlyMap<string, readonly string[]>;
-
-export const NO_METADATA: Metadata = new Map();

@@ -22,7 +22,7 @@ export function launchCommand(): { flavour: Flavour; command: string; args: read
   }
 }
 
-export function flavourUnderTest(): Flavour {
+function flavourUnderTest(): Flavour {
   const wanted = process.env.KAS_UNDER_TEST ?? '';
   if (wanted === 'executable' || wanted === 'node' || wanted === 'deno') return wanted;
   if (wanted !== '') throw new Error(`KAS_UNDER_TEST=${wanted}: executable, node or deno`);
@@ -30,7 +30,7 @@ export function flavourUnderTest(): Flavour {
 }
 
 /** The runtime that npm ci brings, whatever runs the tests. */
-export function pinnedNode(): string {
+function pinnedNode(): string {
   const pinned = `${root}node_modules/node-linux-${arch}/bin/node`;
   return existsSync(pinned) ? pinned : process.execPath;
 }
