@@ -35,12 +35,17 @@ export function createUpgradeResponse(
   response.on('finish', () => {
     detach();
     if (socket.destroyed) return;
-    if (!response.shouldKeepAlive) {
-      socket.end();
+    if (!response.shouldKeepAlive || saysClose(response)) {
+      socket.end(() => socket.destroy());
       return;
     }
     if (head.length > 0) socket.unshift(head);
     giveBack(socket);
   });
   return { response, detach };
+}
+
+/** Whether `Connection: close` was among the headers: a flag of Node's, by which its own server goes as well. */
+function saysClose(response: ServerResponse): boolean {
+  return '_last' in response && response._last === true;
 }
