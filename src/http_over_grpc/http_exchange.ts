@@ -5,6 +5,7 @@ import type { AgentCaller, Call, CallSink } from '../grpc/call.ts';
 import { MalformedMessage } from '../grpc/protobuf_wire.ts';
 import { type GrpcStatus, statusText } from '../grpc/status.ts';
 import { writeHead } from '../net/write_head.ts';
+import { returnBuffer } from '../runtime/buffer_pool.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import {
   decodeData,
@@ -269,7 +270,7 @@ export class HttpExchange implements CallSink {
         return;
       }
     }
-    if (!response.write(data)) {
+    if (!response.write(data, () => returnBuffer(data))) {
       this.#call.pause();
       if (response.listenerCount('drain') === 0) response.on('drain', () => this.#call.resume());
     }

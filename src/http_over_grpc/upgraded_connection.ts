@@ -1,5 +1,6 @@
 import type { Call } from '../grpc/call.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
+import { returnBuffer } from '../runtime/buffer_pool.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { CHUNK_BYTES, type UpgradeSocket } from './http_exchange.ts';
 import { encodeData, HttpPart } from './http_wire.ts';
@@ -48,7 +49,7 @@ export class UpgradedConnection {
   /** Bytes of the cluster. */
   receive(data: Buffer): void {
     const { socket } = this.#upgrade;
-    if (!socket.destroyed && !socket.write(data)) this.#call.pause();
+    if (!socket.destroyed && !socket.write(data, () => returnBuffer(data))) this.#call.pause();
   }
 
   /** The call is over. */

@@ -1,4 +1,5 @@
 import { constants, createGunzip, gunzipSync } from 'node:zlib';
+import { borrowBuffer, returnBuffer } from './buffer_pool.ts';
 
 /**
  * Inflating a gzip member in one go, for messages whose size is known to be small.
@@ -39,7 +40,7 @@ const BEST_RATIO = 1032;
 let inflater: Inflater | undefined | null = null;
 let handleFailed = false;
 
-/** Inflates `data`. The size stands in the last four bytes of a member, so a bomb is refused before anything is inflated. */
+/** Inflates `data` into a buffer that may be borrowed (buffer_pool.ts). The size stands in the last four bytes of a member, so a bomb is refused before anything is inflated. */
 export function gunzip(data: Buffer, maxBytes: number): Buffer | GunzipFailure {
   if (data.length < SMALLEST_MEMBER) return 'corrupt';
   const size = data.readUInt32LE(data.length - 4);
@@ -48,11 +49,12 @@ export function gunzip(data: Buffer, maxBytes: number): Buffer | GunzipFailure {
   if (inflater === null) inflater = openInflater();
   if (inflater !== undefined) {
     // One byte more than announced: an inflater that has filled its output may not have looked at the trailer.
-    const out = Buffer.allocUnsafe(size + 1);
+    const out = borrowBuffer(size + 1);
     handleFailed = false;
     inflater.handle.reset();
     inflater.handle.writeSync(constants.Z_SYNC_FLUSH, data, 0, data.length, out, 0, size + 1);
     if (!handleFailed && inflater.state[0] === 1 && inflater.state[1] === 0) return out.subarray(0, size);
+    returnBuffer(out);
   }
   return gunzipCarefully(data, size, maxBytes);
 }
