@@ -1,6 +1,6 @@
 // What an administrator sees on the console.
 import assert from 'node:assert/strict';
-import { rmSync } from 'node:fs';
+import { readFileSync, rmSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { runToEnd, startServer } from '../support/server.ts';
 
@@ -47,6 +47,8 @@ describe('command line', () => {
       assert.equal(effective.status, 0, effective.stderr);
       assert.match(effective.stdout, /shutdown_grace_period/);
       assert.match(effective.stdout, /max_connection_age/, 'a default is shown');
+      const secret = readFileSync(server.places.websocketTokenSecretFile, 'utf8');
+      assert.ok(!effective.stdout.includes(secret.slice(0, 20)), 'no secret is shown');
     } finally {
       await server.stop();
     }
