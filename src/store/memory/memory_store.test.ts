@@ -1,8 +1,10 @@
 import { agentDirectoryContract } from '../../../test/contract/store/agent_directory.ts';
 import { errorCacheContract } from '../../../test/contract/store/error_cache.ts';
 import { tokenLimiterContract } from '../../../test/contract/store/token_limiter.ts';
+import { usageCountersContract } from '../../../test/contract/store/usage_counters.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
 import { createMemoryStore } from './memory_store.ts';
+import { MAX_EVENTS_PER_NAME, MAX_IDS_PER_COUNTER } from './usage_counters.ts';
 
 tokenLimiterContract('memory', () => {
   const clock = new FakeClock();
@@ -18,3 +20,9 @@ agentDirectoryContract('memory', () => {
   const clock = new FakeClock();
   return { directory: createMemoryStore({ clock }).agentDirectory, advance: (ms) => clock.advance(ms) };
 });
+
+usageCountersContract(
+  'memory',
+  { idsPerCounter: MAX_IDS_PER_COUNTER, eventsPerName: MAX_EVENTS_PER_NAME },
+  () => createMemoryStore({ clock: new FakeClock() }).usageCounters,
+);

@@ -3,6 +3,7 @@ import type { Store } from '../store.ts';
 import { MemoryAgentDirectory } from './agent_directory.ts';
 import { MemoryErrorCache } from './error_cache.ts';
 import { MemoryTokenLimiter } from './token_limiter.ts';
+import { MemoryUsageCounters } from './usage_counters.ts';
 
 /** The store of a node that has nobody to share with. */
 export function createMemoryStore(deps: { readonly clock: Clock }): Store {
@@ -10,5 +11,6 @@ export function createMemoryStore(deps: { readonly clock: Clock }): Store {
     tokenLimiter: new MemoryTokenLimiter(deps.clock),
     errorCache: new MemoryErrorCache(deps.clock),
     agentDirectory: new MemoryAgentDirectory(deps.clock),
+    usageCounters: new MemoryUsageCounters(),
   };
 }
