@@ -48,6 +48,17 @@ export async function readAnswer<Desc extends DescMessage>(
   return message;
 }
 
+/**
+ * Gets rid of the body of an answer that only says "done": status 200 or 204, whatever else is in it.
+ *
+ * @param path for error texts
+ * @throws GitLabError for any other status
+ */
+export function readNoContent(response: HttpResponse, path: string, clock: Clock): void {
+  discardBody(response.body, clock);
+  if (response.status !== 200 && response.status !== 204) throw new GitLabError(response.status, path);
+}
+
 async function readWhole(response: HttpResponse, path: string, signal: AbortSignal, clock: Clock): Promise<Buffer> {
   try {
     return await readBody(response, MAX_ANSWER, clock);
