@@ -3,6 +3,7 @@ import type {
   AuthorizeProxyUserResponse,
   GetAgentInfoResponse,
 } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
+import type { PlainJson } from './plain_json.ts';
 
 export interface CallOptions {
   readonly signal: AbortSignal;
@@ -18,6 +19,15 @@ export interface ProxyUserQuestion {
   readonly csrfToken: string;
 }
 
+/** Counts by name, and ids that count by their number. */
+export interface Usage {
+  readonly counters: ReadonlyMap<string, number>;
+  readonly uniqueCounters: ReadonlyMap<string, readonly bigint[]>;
+}
+
+/** By name. */
+export type AgentEvents = ReadonlyMap<string, readonly PlainJson[]>;
+
 /**
  * GitLab's internal REST API (docs/protocol/gitlab.md). Calls reject with GitLabError for a status they do not accept, with
  * AppError Unavailable if GitLab cannot be reached or breaks off, Internal if its answer makes no sense, InvalidArgument if
@@ -27,4 +37,7 @@ export interface GitLabClient {
   agentInfo(agentToken: string, options: CallOptions): Promise<GetAgentInfoResponse>;
   allowedAgents(jobToken: string, options: CallOptions): Promise<AllowedAgentsForJob>;
   authorizeProxyUser(question: ProxyUserQuestion, options: CallOptions): Promise<AuthorizeProxyUserResponse>;
+  reportUsage(usage: Usage, options: CallOptions): Promise<void>;
+  /** False: this GitLab does not know events. */
+  reportEvents(events: AgentEvents, options: CallOptions): Promise<boolean>;
 }

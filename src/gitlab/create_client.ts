@@ -5,9 +5,11 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { ApiCaller } from './api_call.ts';
 import type { GitLabClient } from './client.ts';
+import { AgentEventsEndpoint } from './endpoints/agent_events.ts';
 import { AgentInfoEndpoint } from './endpoints/agent_info.ts';
 import { allowedAgents } from './endpoints/allowed_agents.ts';
 import { authorizeProxyUser } from './endpoints/authorize_proxy_user.ts';
+import { reportUsage } from './endpoints/usage_metrics.ts';
 import { proxyFor } from './proxy_choice.ts';
 import { HttpTransport, type Transport } from './transport.ts';
 
@@ -42,9 +44,12 @@ export function createGitLabClient(deps: Deps & { readonly env: Environment }): 
 export function createGitLabClientOver(transport: Transport, deps: Deps): GitLabClient {
   const api = new ApiCaller({ ...deps, transport });
   const agentInfo = new AgentInfoEndpoint(api);
+  const agentEvents = new AgentEventsEndpoint(api);
   return {
     agentInfo: (agentToken, options) => agentInfo.get(agentToken, options),
     allowedAgents: (jobToken, options) => allowedAgents(api, jobToken, options),
     authorizeProxyUser: (question, options) => authorizeProxyUser(api, question, options),
+    reportUsage: (usage, options) => reportUsage(api, usage, options),
+    reportEvents: (events, options) => agentEvents.report(events, options),
   };
 }
