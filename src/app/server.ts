@@ -66,6 +66,7 @@ async function openFronts(config: Config, log: Log, scope: Scope, readiness: Rea
           agents,
           directory: store.agentDirectory,
           ttlMs: config.agent.redisConnInfoTtlMs,
+          clock: scope.clock,
           log,
         }),
       ],

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { create } from '@bufbuild/protobuf';
 import { agentInfo, ScriptedAgents } from '../../../test/support/doubles/agents.ts';
 import { playedCall } from '../../../test/support/doubles/server_call.ts';
 import { recordingLog } from '../../../test/support/recording_log.ts';
@@ -10,7 +11,9 @@ import {
   UnregisterRequestSchema,
   UnregisterResponseSchema,
 } from '../../gen/gitlab/agent/agent_registrar/rpc/agent_registrar_pb.ts';
+import { AgentMetaSchema } from '../../gen/gitlab/agent/entity/entity_pb.ts';
 import { AppError } from '../../runtime/app_error.ts';
+import { FakeClock } from '../../runtime/fake_clock.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 import type { AgentDirectory } from '../../store/agent_directory.ts';
 import { createAgentRegistrar } from './register.ts';
@@ -26,22 +29,33 @@ function setUp(more: { agents?: ScriptedAgents; broken?: boolean } = {}) {
   const directory: AgentDirectory = {
     register: (agent, ttlMs) => keep('register', agent, ttlMs),
     unregister: (agent) => keep('unregister', agent),
+    byAgentIds: () => Promise.resolve([]),
+    byProjectIds: () => Promise.resolve([]),
+    countByVersion: () => Promise.resolve(new Map()),
     count: () => Promise.resolve(0),
   };
   const agents = more.agents ?? new ScriptedAgents(agentInfo);
-  const [register, unregister] = createAgentRegistrar({ agents, directory, ttlMs: 300_000, log });
+  const [register, unregister] = createAgentRegistrar({
+    agents,
+    directory,
+    ttlMs: 300_000,
+    clock: new FakeClock(),
+    log,
+  });
   return { register: register!, unregister: unregister!, agents, done, lines };
 }
 
 const pod = { agentId: 42n, projectId: 7n, connectionId: 2n ** 62n };
 
-test('a pod registers for the time of a registration', async () => {
+test('a pod registers with what it says of itself, and may be late once', async () => {
   const { register, done } = setUp();
   const { call, asks, answers, status } = playedCall();
   const handled = register.handle(call, 'token');
-  asks(RegisterRequestSchema, { podId: 2n ** 62n });
+  const agentMeta = create(AgentMetaSchema, { version: 'v19.3.0', podName: 'agentk-1' });
+  asks(RegisterRequestSchema, { podId: 2n ** 62n, agentMeta });
   await handled;
-  assert.deepEqual(done, [['register', pod, 300_000]]);
+  const connectedAtMs = new FakeClock().wallMs();
+  assert.deepEqual(done, [['register', { ...pod, agentMeta, connectedAtMs }, 600_000]]);
   assert.equal(answers(RegisterResponseSchema).length, 1);
   assert.equal(status(), '0 ');
 });

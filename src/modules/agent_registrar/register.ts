@@ -11,28 +11,31 @@ import { oneRequest, respond } from '../../grpc/one_request.ts';
 import type { ServerCall } from '../../grpc/server_call.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
-import type { AgentDirectory, ConnectedAgent } from '../../store/agent_directory.ts';
+import type { AgentConnection, AgentDirectory } from '../../store/agent_directory.ts';
 
 interface RegistrarDeps {
   readonly agents: AgentAuthenticator;
   readonly directory: AgentDirectory;
-  /** How long a registration counts; agents repeat it every five minutes at the latest. */
+  /** How often agents repeat their registration, at the least; one that is late once still counts. */
   readonly ttlMs: number;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
 /** AgentRegistrar: agent pods say that they are there, and when they go (docs/protocol/agent_registrar.md). */
 export function createAgentRegistrar(deps: RegistrarDeps): readonly AgentMethod[] {
-  const { directory, ttlMs } = deps;
+  const { directory, ttlMs, clock } = deps;
   return [
     {
       path: '/gitlab.agent.agent_registrar.rpc.AgentRegistrar/Register',
       async handle(call, token) {
         const request = await oneRequest(call, RegisterRequestSchema);
         if (request === undefined) return;
-        await change(deps, call, token, request, 'Failed to register agent', (agent) =>
-          directory.register(agent, ttlMs),
+        const { agentMeta } = request;
+        await change(deps, call, token, request, 'Failed to register agent', (connection) =>
+          directory.register({ ...connection, agentMeta, connectedAtMs: clock.wallMs() }, 2 * ttlMs),
         );
         respond(call, RegisterResponseSchema, create(RegisterResponseSchema));
       },
@@ -42,7 +45,9 @@ export function createAgentRegistrar(deps: RegistrarDeps): readonly AgentMethod[
       async handle(call, token) {
         const request = await oneRequest(call, UnregisterRequestSchema);
         if (request === undefined) return;
-        await change(deps, call, token, request, 'Failed to unregister agent', (agent) => directory.unregister(agent));
+        await change(deps, call, token, request, 'Failed to unregister agent', (connection) =>
+          directory.unregister(connection),
+        );
         respond(call, UnregisterResponseSchema, create(UnregisterResponseSchema));
       },
     },
@@ -57,7 +62,7 @@ async function change(
   token: string,
   request: Request,
   failure: string,
-  apply: (agent: ConnectedAgent) => Promise<void>,
+  apply: (connection: AgentConnection) => Promise<void>,
 ): Promise<void> {
   const { id: agentId, projectId } =
     agents.peek(token) ?? (await agents.authenticate(token, call.session.scope.signal));

@@ -1,35 +1,73 @@
 import type { Clock } from '../../runtime/clock.ts';
-import type { AgentDirectory, ConnectedAgent } from '../agent_directory.ts';
+import type { AgentConnection, AgentDirectory, ConnectedAgent } from '../agent_directory.ts';
 
 /** How often, in registrations, the expired ones are looked for. */
 const SWEEP_EVERY = 1000;
 
+interface Entry {
+  readonly agent: ConnectedAgent;
+  readonly expiresAtMs: number;
+}
+
 /** The agents that have registered with this process. */
 export class MemoryAgentDirectory implements AgentDirectory {
   readonly #clock: Clock;
-  /** By agent: when each of its connections expires. */
-  readonly #agents = new Map<bigint, Map<bigint, number>>();
+  /** By agent, then by connection. */
+  readonly #agents = new Map<bigint, Map<bigint, Entry>>();
+  /** The agents of each configuration project that has any. */
+  readonly #projects = new Map<bigint, Set<bigint>>();
   #sinceSweep = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
   }
 
-  register({ agentId, connectionId }: ConnectedAgent, ttlMs: number): Promise<void> {
-    let connections = this.#agents.get(agentId);
-    if (connections === undefined) {
-      connections = new Map();
-      this.#agents.set(agentId, connections);
+  register(agent: ConnectedAgent, ttlMs: number): Promise<void> {
+    const { agentId, projectId, connectionId } = agent;
+    const connections = getOrPut(this.#agents, agentId, () => new Map<bigint, Entry>());
+    for (const [id, older] of connections) {
+      const elsewhere = older.agent.projectId !== projectId;
+      if (elsewhere || (id !== connectionId && isSamePod(older.agent, agent))) this.unregister(older.agent);
     }
-    connections.set(connectionId, this.#clock.monotonicMs() + ttlMs);
+    getOrPut(this.#agents, agentId, () => connections).set(connectionId, {
+      agent,
+      expiresAtMs: this.#clock.monotonicMs() + ttlMs,
+    });
+    getOrPut(this.#projects, projectId, () => new Set()).add(agentId);
     if (++this.#sinceSweep >= SWEEP_EVERY) this.#sweep();
     return Promise.resolve();
   }
 
-  unregister({ agentId, connectionId }: ConnectedAgent): Promise<void> {
+  unregister({ agentId, connectionId }: AgentConnection): Promise<void> {
     const connections = this.#agents.get(agentId);
-    if (connections?.delete(connectionId) && connections.size === 0) this.#agents.delete(agentId);
+    const entry = connections?.get(connectionId);
+    if (connections === undefined || entry === undefined) return Promise.resolve();
+    connections.delete(connectionId);
+    if (connections.size === 0) {
+      this.#agents.delete(agentId);
+      const agents = this.#projects.get(entry.agent.projectId);
+      if (agents?.delete(agentId) && agents.size === 0) this.#projects.delete(entry.agent.projectId);
+    }
     return Promise.resolve();
+  }
+
+  byAgentIds(agentIds: readonly bigint[]): Promise<ConnectedAgent[]> {
+    return Promise.resolve(this.#pods(new Set(agentIds)));
+  }
+
+  byProjectIds(projectIds: readonly bigint[]): Promise<ConnectedAgent[]> {
+    const agentIds = [...new Set(projectIds)].flatMap((id) => [...(this.#projects.get(id) ?? [])]);
+    return Promise.resolve(this.#pods(agentIds));
+  }
+
+  countByVersion(): Promise<ReadonlyMap<string, number>> {
+    this.#sweep();
+    const counts = new Map<string, number>();
+    for (const connections of this.#agents.values()) {
+      const versions = new Set([...connections.values()].map(({ agent }) => agent.agentMeta?.version ?? ''));
+      for (const version of versions) counts.set(version, (counts.get(version) ?? 0) + 1);
+    }
+    return Promise.resolve(counts);
   }
 
   count(): Promise<number> {
@@ -37,12 +75,36 @@ export class MemoryAgentDirectory implements AgentDirectory {
     return Promise.resolve(this.#agents.size);
   }
 
+  #pods(agentIds: Iterable<bigint>): ConnectedAgent[] {
+    const nowMs = this.#clock.monotonicMs();
+    const pods: ConnectedAgent[] = [];
+    for (const agentId of agentIds) {
+      for (const { agent, expiresAtMs } of this.#agents.get(agentId)?.values() ?? []) {
+        if (expiresAtMs > nowMs) pods.push(agent);
+      }
+    }
+    return pods;
+  }
+
   #sweep(): void {
     this.#sinceSweep = 0;
     const nowMs = this.#clock.monotonicMs();
-    for (const [agentId, connections] of this.#agents) {
-      for (const [connectionId, expiresAtMs] of connections) if (expiresAtMs <= nowMs) connections.delete(connectionId);
-      if (connections.size === 0) this.#agents.delete(agentId);
+    for (const connections of this.#agents.values()) {
+      for (const { agent, expiresAtMs } of connections.values()) if (expiresAtMs <= nowMs) this.unregister(agent);
     }
   }
+}
+
+/** Pods without a name are all different. */
+function isSamePod({ agentMeta: a }: ConnectedAgent, { agentMeta: b }: ConnectedAgent): boolean {
+  return a !== undefined && a.podName !== '' && a.podName === b?.podName && a.podNamespace === b.podNamespace;
+}
+
+function getOrPut<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  let value = map.get(key);
+  if (value === undefined) {
+    value = make();
+    map.set(key, value);
+  }
+  return value;
 }
