@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { agentInfo, ScriptedAgents } from '../../test/support/doubles/agents.ts';
-import { FakeCallSession } from '../../test/support/doubles/call_session.ts';
+import { playedCall } from '../../test/support/doubles/server_call.ts';
 import { AppError } from '../runtime/app_error.ts';
-import { FakeClock } from '../runtime/fake_clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { authenticatePersistently } from './persistent_authentication.ts';
 
@@ -12,9 +11,8 @@ const unavailable = new AppError(StatusCode.Unavailable, 'unavailable');
 const refused = new AppError(StatusCode.PermissionDenied, 'forbidden');
 
 function setUp(agents: ScriptedAgents) {
-  const clock = new FakeClock();
-  const session = new FakeCallSession(clock);
-  return { agents, clock, session, ask: () => authenticatePersistently(agents, 'token', session) };
+  const { call, clock, session, stream } = playedCall();
+  return { agents, clock, session, stream, ask: () => authenticatePersistently(agents, 'token', call) };
 }
 
 test('an agent that is known is not asked about', async () => {
@@ -72,4 +70,15 @@ test('a connection that has its age already asks nothing', async () => {
   session.reachAge();
   assert.equal(await ask(), undefined);
   assert.deepEqual(agents.asked, []);
+});
+
+test('a call that is over does not try on', async () => {
+  const { agents, clock, stream, ask } = setUp(new ScriptedAgents(unavailable, agentInfo));
+  const answer = ask();
+  await nextTurn();
+  stream.emit('close');
+  assert.equal(await answer, undefined);
+  clock.advance(10_000);
+  await nextTurn();
+  assert.equal(agents.asked.length, 1);
 });

@@ -29,6 +29,8 @@ export function createGrpcServer(
   const methods = new Map(options.methods.map((method) => [method.path, method]));
   const services = new Set(options.methods.map((method) => serviceOf(method.path)));
 
+  const onDefect = (call: ServerCall, error: unknown): void => endWithDefect(call, error, options.log);
+
   return (stream, headers, session) => {
     const refusal = refuseAsHttp(headers);
     if (refusal !== undefined) {
@@ -38,13 +40,8 @@ export function createGrpcServer(
     const path = headers[':path'] ?? '';
     const encoding = headers['grpc-encoding'];
     const method = methods.get(path) ?? options.fallback?.(path);
-    const call = new ServerCall(
-      stream,
-      headers,
-      session,
-      method?.path ?? path,
-      options.compress && encoding === 'gzip',
-    );
+    const compress = options.compress && encoding === 'gzip';
+    const call = new ServerCall(stream, headers, session, method?.path ?? path, compress, onDefect);
     if (method === undefined) {
       call.end(unknownMethod(path, services));
       return;

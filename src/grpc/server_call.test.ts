@@ -15,7 +15,10 @@ function setUp(more: { compress?: boolean; headers?: Record<string, string> } = 
   const session = new FakeCallSession(clock);
   const stream = new FakeHttp2Stream();
   const headers = { 'content-type': 'application/grpc+proto', ...more.headers };
-  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', more.compress ?? false);
+  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', more.compress ?? false, (_, error) => {
+    heard.push(`defect ${error}`);
+    call.end({ code: StatusCode.Internal, message: 'internal error' });
+  });
   const heard: string[] = [];
   const sink = {
     request: (payload: Buffer) => void heard.push(`request ${payload}`),
@@ -237,4 +240,28 @@ test('metadata has its first value', () => {
   const { call } = setUp({ headers: { a: '1' } });
   assert.equal(call.metadata('a'), '1');
   assert.equal(call.metadata('b'), undefined);
+});
+
+test('a defect of whoever reads costs the call, not the process', () => {
+  const { call, stream, heard } = setUp();
+  call.receive({
+    request: () => {
+      throw new TypeError('oops');
+    },
+    requestsDone: () => {},
+    cancelled: () => void heard.push('cancelled'),
+  });
+  stream.receive(frame(Buffer.from('a')));
+  assert.deepEqual(heard, ['defect TypeError: oops', 'cancelled']);
+  assert.equal(stream.trailers?.['grpc-status'], '13');
+});
+
+test('a call whose client goes before anybody reads is over', () => {
+  const { call, stream, heard, receive } = setUp();
+  let over = 0;
+  call.onOver(() => over++);
+  stream.emit('close');
+  assert.equal(over, 1);
+  receive();
+  assert.deepEqual([heard, over], [['cancelled'], 1]);
 });

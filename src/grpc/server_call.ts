@@ -59,6 +59,7 @@ export class ServerCall implements MessageHandler {
   #headers: IncomingHttpHeaders | undefined;
   readonly #contentType: string;
   readonly #reader = new MessageReader(this);
+  readonly #onDefect: (call: ServerCall, error: unknown) => void;
   #sink: RequestSink | undefined;
   #deadline: Timer | undefined;
   #responded = false;
@@ -77,6 +78,7 @@ export class ServerCall implements MessageHandler {
     session: CallSession,
     path: string,
     compress: boolean,
+    onDefect: (call: ServerCall, error: unknown) => void,
   ) {
     this.#stream = stream as CarryingStream;
     this.#stream[carried] = this;
@@ -85,6 +87,8 @@ export class ServerCall implements MessageHandler {
     this.session = session;
     this.path = path;
     this.compress = compress;
+    this.#onDefect = onDefect;
+    stream.on('close', ServerCall.#onClose);
   }
 
   /** The first value of a metadata key, as text. To be asked before `receive`. */
@@ -99,29 +103,38 @@ export class ServerCall implements MessageHandler {
 
   /** Starts reading; to be called once. If the client is gone by then, the sink hears so at once. */
   receive(sink: RequestSink): void {
-    this.#sink = sink;
     const stream = this.#stream;
-    if (stream.destroyed) {
-      this.#closed();
+    if (stream.destroyed) this.#closed();
+    if (this.#over) {
+      sink.cancelled();
       return;
     }
+    this.#sink = sink;
     stream.on('data', ServerCall.#onData);
     stream.on('end', ServerCall.#onEnd);
-    stream.on('close', ServerCall.#onClose);
     const timeoutMs = parseGrpcTimeout(this.metadata('grpc-timeout'));
     if (timeoutMs !== undefined) this.#deadline = this.session.scope.timeout(timeoutMs, () => this.#deadlinePassed());
     this.#headers = undefined;
   }
 
   static #onData = function (this: CarryingStream, chunk: Buffer): void {
-    this[carried].#reader.push(chunk);
+    const call = this[carried];
+    try {
+      call.#reader.push(chunk);
+    } catch (error) {
+      call.#fail(error);
+    }
   };
 
   static #onEnd = function (this: CarryingStream): void {
     const call = this[carried];
     call.#clientDone = true;
     call.#halfCloseDue = true;
-    call.#deliverHalfClose();
+    try {
+      call.#deliverHalfClose();
+    } catch (error) {
+      call.#fail(error);
+    }
   };
 
   static #onClose = function (this: CarryingStream): void {
@@ -135,6 +148,12 @@ export class ServerCall implements MessageHandler {
     call.#closeIfHalfOpen();
   };
 
+  /** Whoever reads the call has a defect: it costs this call, not the process. */
+  #fail(error: unknown): void {
+    this.#onDefect(this, error);
+    this.#sink?.cancelled();
+  }
+
   messageRead(payload: Buffer): void {
     this.#sink?.request(payload);
   }
@@ -144,7 +163,7 @@ export class ServerCall implements MessageHandler {
     this.#sink?.cancelled();
   }
 
-  /** Calls `f` once when the call is over, whoever ended it; at once if it is. At most one function. */
+  /** Calls `f` once when the call is over, whoever ended it; at once if it is. One function, the last one given. */
   onOver(f: () => void): void {
     if (this.#over) f();
     else this.#whenOver = f;

@@ -11,6 +11,9 @@ import { encodeData, HttpPart } from './http_wire.ts';
  */
 const FAREWELL_MS = 5000;
 
+/** How long a client may take to read what was left when the agent ended the call. */
+const LAST_BYTES_MS = 60_000;
+
 const GONE: GrpcStatus = { code: StatusCode.Canceled, message: 'Incoming stream closed: context canceled' };
 
 /** A connection after 101: raw bytes both ways (docs/protocol/http_over_grpc.md, upgrades). */
@@ -56,8 +59,13 @@ export class UpgradedConnection {
   end(status: GrpcStatus): void {
     this.#over = true;
     const { socket } = this.#upgrade;
-    if (status.code === StatusCode.OK) socket.end(() => socket.destroy());
-    else socket.destroy();
+    if (status.code !== StatusCode.OK) {
+      socket.destroy();
+      return;
+    }
+    const cut = this.#upgrade.timeout(LAST_BYTES_MS, () => socket.destroy());
+    socket.on('close', () => cut.stop());
+    socket.end(() => socket.destroy());
   }
 
   #send(bytes: Buffer): boolean {

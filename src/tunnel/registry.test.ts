@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { type GrpcStatus, OK } from '../grpc/status.ts';
 import { TunnelRegistry } from './registry.ts';
 import type { Tunnel } from './tunnel.ts';
 
@@ -107,13 +106,4 @@ test('a waiter who finds, and waits again at once, gets the next one', () => {
   again(1);
   for (let i = 0; i < 3; i++) add();
   assert.deepEqual(found, [1, 2, 3]);
-});
-
-test('closing ends all idle tunnels, and those that come later', () => {
-  const { registry, add, take } = setUp();
-  const tunnels = [add(1n), add(1n), add(2n)];
-  registry.close();
-  const late = add(3n);
-  for (const tunnel of [...tunnels, late]) assert.deepEqual(tunnel.ended, [OK]);
-  assert.equal(take(), undefined);
 });

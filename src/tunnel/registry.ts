@@ -1,4 +1,3 @@
-import { OK } from '../grpc/status.ts';
 import type { Tunnel, TunnelKeeper } from './tunnel.ts';
 
 /** Somebody waits for a tunnel. */
@@ -21,14 +20,9 @@ interface AgentTunnels {
 /** The idle tunnels of this node, and who waits for one. */
 export class TunnelRegistry implements TunnelKeeper {
   readonly #agents = new Map<bigint, AgentTunnels>();
-  #closed = false;
 
-  /** A new tunnel goes to whoever waits for it, else it becomes idle. After `close` it is ended, so that the agent goes elsewhere. */
+  /** A new tunnel goes to whoever waits for it, else it becomes idle. */
   add(tunnel: Tunnel): void {
-    if (this.#closed) {
-      tunnel.end(OK);
-      return;
-    }
     const agent = this.#agent(tunnel.agentId);
     for (const waiting of agent.waiting) {
       if (!tunnel.methods.has(waiting.method)) continue;
@@ -69,12 +63,6 @@ export class TunnelRegistry implements TunnelKeeper {
   lost(tunnel: Tunnel): void {
     const agent = this.#agents.get(tunnel.agentId);
     if (agent?.idle.delete(tunnel)) this.#forgetIfEmpty(tunnel.agentId, agent);
-  }
-
-  /** Ends all idle tunnels with OK, so that their agents connect elsewhere at once, and takes no new ones. */
-  close(): void {
-    this.#closed = true;
-    for (const agent of this.#agents.values()) for (const tunnel of agent.idle) tunnel.end(OK);
   }
 
   #agent(agentId: bigint): AgentTunnels {

@@ -5,6 +5,7 @@ import { FakeCallSession } from '../../test/support/doubles/call_session.ts';
 import { frame, payloadsOf } from '../../test/support/doubles/grpc_frames.ts';
 import { FakeHttp2Stream } from '../../test/support/doubles/http2_stream.ts';
 import { RecordingSink } from '../../test/support/doubles/recording_sink.ts';
+import { noDefect } from '../../test/support/doubles/server_call.ts';
 import {
   ConnectRequestSchema,
   ConnectResponseSchema,
@@ -40,7 +41,7 @@ function setUp(more: { aged?: boolean } = {}) {
   if (more.aged) session.reachAge();
   const stream = new FakeHttp2Stream();
   const headers = { ':path': '/Connect', 'content-type': 'application/grpc' };
-  const call = new ServerCall(stream.asServerStream, headers, session, '/Connect', false);
+  const call = new ServerCall(stream.asServerStream, headers, session, '/Connect', false, noDefect);
   const kept: string[] = [];
   const tunnel = new Tunnel(call, 42n, {
     add: () => kept.push('add'),

@@ -23,7 +23,7 @@ export function createGetConfiguration(deps: { agents: AgentAuthenticator; exter
       const { session } = call;
       const request = await oneRequest(call, ConfigurationRequestSchema);
       if (request === undefined) return;
-      const agent = await authenticatePersistently(deps.agents, token, session);
+      const agent = await authenticatePersistently(deps.agents, token, call);
       if (agent !== undefined && request.commitId !== NO_REPOSITORY_COMMIT_ID) {
         const response = create(ConfigurationResponseSchema, {
           commitId: NO_REPOSITORY_COMMIT_ID,

@@ -15,7 +15,7 @@ export function createConnect(deps: { agents: AgentAuthenticator; tunnels: Tunne
         new Tunnel(call, known.id, tunnels);
         return;
       }
-      return authenticatePersistently(agents, token, call.session).then((agent) => {
+      return authenticatePersistently(agents, token, call).then((agent) => {
         if (agent === undefined) call.end(OK);
         else new Tunnel(call, agent.id, tunnels);
       });

@@ -12,12 +12,17 @@ import { FakeCallSession } from './call_session.ts';
 import { frame, payloadsOf } from './grpc_frames.ts';
 import { FakeHttp2Stream } from './http2_stream.ts';
 
+/** What a call does that is expected to have no defect: lets the test fail. */
+export function noDefect(_: ServerCall, error: unknown): void {
+  throw error;
+}
+
 /** A call on a stream without a connection, with what a test wants to do as its client. */
 export function playedCall(headers: Record<string, string> = {}) {
   const clock = new FakeClock();
   const session = new FakeCallSession(clock);
   const stream = new FakeHttp2Stream();
-  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', false);
+  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', false, noDefect);
   return {
     clock,
     session,
