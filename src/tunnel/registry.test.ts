@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import type { GrpcStatus } from '../grpc/status.ts';
 import { TunnelRegistry } from './registry.ts';
 import type { Tunnel } from './tunnel.ts';
 
