@@ -3,6 +3,7 @@ import { runServer } from '../app/server.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problem.ts';
 import { createJsonLog } from '../observability/json_log.ts';
+import type { Log } from '../observability/log.ts';
 import { createLogQueue, standardError } from '../observability/log_queue.ts';
 import { errorText } from '../runtime/app_error.ts';
 import { systemClock } from '../runtime/clock.ts';
@@ -34,6 +35,7 @@ export async function serve(file: string, console: Console): Promise<0 | 1> {
   });
   const log = createJsonLog({ level, clock: systemClock, write: (line) => queue.write(line) });
   for (const warning of warnings) log.warn(`Configuration: ${formatProblem(warning)}`);
+  surviveDefects(log);
   const failure = await runServer({ config, log, signal: shutdownSignal() }).then(
     () => undefined,
     (error: unknown) => errorText(error),
@@ -41,6 +43,19 @@ export async function serve(file: string, console: Console): Promise<0 | 1> {
   // Whoever should read our standard error has stopped; a thread hangs in its write, and would hang the exit too.
   if (!(await queue.flush(flushMs))) process.kill(process.pid, 'SIGKILL');
   return failure === undefined ? 0 : abort(console, failure);
+}
+
+/**
+ * An exception that nobody caught is a defect in the handling of one request or one agent. All the others are served by the
+ * same process, so it goes on: if a request could end it, whoever may send requests could.
+ */
+function surviveDefects(log: Log): void {
+  process.on('uncaughtException', (error: unknown) => {
+    log.error('Defect: nobody caught this exception', {
+      error: errorText(error),
+      stack: error instanceof Error ? error.stack : undefined,
+    });
+  });
 }
 
 /** Aborted by the first SIGINT or SIGTERM. Later ones change nothing: the shutdown has its own deadlines. */
