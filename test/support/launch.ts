@@ -35,12 +35,6 @@ function pinnedNode(): string {
   return existsSync(pinned) ? pinned : process.execPath;
 }
 
-/** The runtime itself: its launcher in node_modules/.bin would stand between a test and the server's signals. */
-function denoProgram(): string {
-  const program = `${root}node_modules/deno/deno`;
-  return existsSync(program) ? program : `${root}node_modules/.bin/deno`;
-}
-
 /** Path of a program, or undefined where the machine has none. */
 export function which(program: string): string | undefined {
   try {
