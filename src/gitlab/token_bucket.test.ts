@@ -63,3 +63,14 @@ test('who gives up leaves the turn to the next', async () => {
   assert.deepEqual(through, ['a', 'b', 'c', 'e']);
   await assert.rejects(take('f', controller.signal), { message: 'gone' });
 });
+
+test('how long one would wait counts those that wait already', async () => {
+  const { clock, bucket, take } = setUp();
+  assert.equal(bucket.waitMs(), 0);
+  for (const name of ['a', 'b', 'c']) void take(name);
+  assert.equal(bucket.waitMs(), 100);
+  void take('d');
+  assert.equal(bucket.waitMs(), 200);
+  clock.advance(50);
+  assert.equal(bucket.waitMs(), 150);
+});

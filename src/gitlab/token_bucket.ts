@@ -46,6 +46,12 @@ export class TokenBucket {
     });
   }
 
+  /** How long a caller that comes now would wait, in milliseconds. */
+  waitMs(): number {
+    this.#refill();
+    return Math.max(0, ((this.#waiting.size + 1 - this.#tokens) / this.#limit.refillRatePerSecond) * 1000);
+  }
+
   #refill(): void {
     const now = this.#clock.monotonicMs();
     const earned = ((now - this.#filledAtMs) / 1000) * this.#limit.refillRatePerSecond;
