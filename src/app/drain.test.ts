@@ -32,7 +32,8 @@ function setUp(from: Config = config) {
     close: () => done.push(`${name} closes`),
   });
   let finished = false;
-  void drain({ config: from, fronts: [front('a'), front('b')], scope, log }).then(() => {
+  const flush = () => Promise.resolve(void done.push('usage is reported'));
+  void drain({ config: from, fronts: [front('a'), front('b')], flush, scope, log }).then(() => {
     finished = true;
   });
   return { clock, scope, lines, done, becomeIdle, finished: () => finished };
@@ -60,7 +61,7 @@ test('it is over when everything is idle', async () => {
   becomeIdle[1]?.();
   await nextTurn();
   assert.equal(finished(), true);
-  assert.deepEqual(done, [...leaving, 'a closes', 'b closes']);
+  assert.deepEqual(done, [...leaving, 'a closes', 'b closes', 'usage is reported']);
   assert.deepEqual(lines, []);
   scope.close();
   assert.equal(clock.pendingTimers, 0);
@@ -76,7 +77,7 @@ test('what still runs at the deadline is cut, and the log says so', async () => 
   clock.advance(1);
   await nextTurn();
   assert.equal(finished(), true);
-  assert.deepEqual(done, [...leaving, 'a closes', 'b closes']);
+  assert.deepEqual(done, [...leaving, 'a closes', 'b closes', 'usage is reported']);
   assert.equal(lines[0]?.level, 'warn');
 });
 

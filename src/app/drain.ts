@@ -8,15 +8,18 @@ const DEFAULT_SHUTDOWN_GRACE_MS = 3_600_000;
 
 /**
  * Leaves without dropping anything (docs/protocol/listeners.md, leaving): balancers get time to notice, then nobody new is
- * let in and agents are told to connect elsewhere, then the requests that run may finish, up to the deadline.
+ * let in and agents are told to connect elsewhere, then the requests that run may finish, up to the deadline, and what they
+ * were counted as is reported.
  */
 export async function drain(options: {
   config: Config;
   fronts: readonly Front[];
+  /** Reports what was counted. */
+  flush: () => Promise<void>;
   scope: Scope;
   log: Log;
 }): Promise<void> {
-  const { config, fronts, scope, log } = options;
+  const { config, fronts, flush, scope, log } = options;
   const listens = [
     config.agent.listen,
     config.api?.listen,
@@ -33,4 +36,5 @@ export async function drain(options: {
   const finished = await Promise.race([idle.then(() => true), scope.sleep(deadlineMs).then(() => false)]);
   if (!finished) log.warn('Shutdown grace period is over, cutting what still runs', { grace_period_ms: deadlineMs });
   for (const front of fronts) front.close();
+  await flush();
 }

@@ -6,6 +6,7 @@ import { StandaloneAgentAuthenticator } from '../auth/standalone_agent_authentic
 import { StandaloneUserAuthorizer } from '../auth/standalone_user_authorizer.ts';
 import type { UserAuthorizer } from '../auth/user_authorizer.ts';
 import type { Config } from '../config/config.ts';
+import type { GitLabClient } from '../gitlab/client.ts';
 import { createGitLabClient } from '../gitlab/create_client.ts';
 import type { Log } from '../observability/log.ts';
 import { identity } from '../runtime/build_info.ts';
@@ -15,6 +16,8 @@ import type { Store } from '../store/store.ts';
 
 /** Who says who agents and users are: GitLab, or the configuration file's `standalone` section. */
 export interface Identities {
+  /** Undefined: the server stands alone. */
+  readonly gitlab: GitLabClient | undefined;
   readonly agents: AgentAuthenticator;
   readonly users: UserAuthorizer;
 }
@@ -29,13 +32,18 @@ export function createIdentities(options: {
   const { config, store, scope, log, random } = options;
   if (config.gitlab === undefined) {
     const { agents, users } = config.standalone ?? { agents: [], users: [] };
-    return { agents: new StandaloneAgentAuthenticator(agents), users: new StandaloneUserAuthorizer(users) };
+    return {
+      gitlab: undefined,
+      agents: new StandaloneAgentAuthenticator(agents),
+      users: new StandaloneUserAuthorizer(users),
+    };
   }
   const { clock } = scope;
   const gitlab = createGitLabClient({ config: config.gitlab, clock, random, log, identity, env: process.env });
   scope.own(gitlab);
   const shared = { gitlab, clock, errors: store.errorCache, log };
   return {
+    gitlab,
     agents: new GitLabAgentAuthenticator({
       ...shared,
       infoCacheTtlMs: config.agent.infoCacheTtlMs,

@@ -11,6 +11,7 @@ import type { Log } from '../observability/log.ts';
 import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
+import type { UsageCounters } from '../store/usage_counters.ts';
 import { logUp } from './front_log.ts';
 
 /** What answers on port 8154: the Kubernetes API of each agent's cluster, over HTTP/1.1 and HTTP/2. */
@@ -19,11 +20,12 @@ export async function openKubernetesApi(options: {
   readonly externalUrl: string;
   readonly users: UserAuthorizer;
   readonly agents: AgentCaller;
+  readonly usage: UsageCounters;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Promise<Front> {
-  const { config, externalUrl, users, agents, scope, random } = options;
+  const { config, externalUrl, users, agents, usage, scope, random } = options;
   const log = options.log.with({ mod_name: 'kubernetes_api' });
   const proxy = new ProxyHandler({
     preparer: new RequestPreparer({ config, externalUrl, serverName: identity, users, clock: scope.clock, log }),
@@ -33,6 +35,7 @@ export async function openKubernetesApi(options: {
       log,
     }),
     agents,
+    usage,
     scope,
   });
   const front = await openFront({

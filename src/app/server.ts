@@ -19,6 +19,7 @@ import { openKubernetesApi } from './kubernetes_api.ts';
 import { openObservability } from './observability.ts';
 import { Readiness } from './readiness.ts';
 import { openRpcApi } from './rpc_api.ts';
+import { startUsageReports } from './usage.ts';
 
 /**
  * Runs the server until `signal` is aborted and everything has drained.
@@ -30,23 +31,29 @@ export async function runServer(options: { config: Config; log: Log; signal: Abo
   const readiness = new Readiness();
   readiness.set('server', 'starting');
   try {
-    const fronts = await openFronts(config, log, scope, readiness);
+    const { fronts, flush } = await openFronts(config, log, scope, readiness);
     readiness.set('server', undefined);
     await aborted(signal);
     readiness.set('server', 'shutting down');
-    await drain({ config, fronts, scope, log });
+    await drain({ config, fronts, flush, scope, log });
   } finally {
     scope.close();
   }
 }
 
 /** Builds the server and opens its ports; the one for probes first, so that it can say what the others wait for. */
-async function openFronts(config: Config, log: Log, scope: Scope, readiness: Readiness): Promise<Front[]> {
+async function openFronts(
+  config: Config,
+  log: Log,
+  scope: Scope,
+  readiness: Readiness,
+): Promise<{ fronts: Front[]; flush: () => Promise<void> }> {
   const random = systemRandom;
   const base = { scope, log, random };
   const store = createMemoryStore({ clock: scope.clock });
   const metrics = createMetrics(() => store.agentDirectory.count());
-  const { agents, users } = createIdentities({ ...base, config, store });
+  const { gitlab, agents, users } = createIdentities({ ...base, config, store });
+  const usage = startUsageReports({ ...base, config, gitlab, store });
   const tunnels = new TunnelRegistry();
   const router = new Router({ tunnels, scope, log });
   const connect = createConnect({ agents, tunnels });
@@ -66,6 +73,7 @@ async function openFronts(config: Config, log: Log, scope: Scope, readiness: Rea
           agents,
           directory: store.agentDirectory,
           ttlMs: config.agent.redisConnInfoTtlMs,
+          usage: usage.counters,
           clock: scope.clock,
           log,
         }),
@@ -85,9 +93,18 @@ async function openFronts(config: Config, log: Log, scope: Scope, readiness: Rea
   }
   const { kubernetesApi } = config.agent;
   if (kubernetesApi !== undefined) {
-    fronts.push(await openKubernetesApi({ ...base, config: kubernetesApi, externalUrl, users, agents: router }));
+    fronts.push(
+      await openKubernetesApi({
+        ...base,
+        config: kubernetesApi,
+        externalUrl,
+        users,
+        agents: router,
+        usage: usage.counters,
+      }),
+    );
   }
-  return fronts;
+  return { fronts, flush: usage.flush };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -16,6 +16,7 @@ import { AppError } from '../../runtime/app_error.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 import type { AgentDirectory } from '../../store/agent_directory.ts';
+import { createMemoryStore } from '../../store/memory/memory_store.ts';
 import { createAgentRegistrar } from './register.ts';
 
 function setUp(more: { agents?: ScriptedAgents; broken?: boolean } = {}) {
@@ -35,20 +36,16 @@ function setUp(more: { agents?: ScriptedAgents; broken?: boolean } = {}) {
     count: () => Promise.resolve(0),
   };
   const agents = more.agents ?? new ScriptedAgents(agentInfo);
-  const [register, unregister] = createAgentRegistrar({
-    agents,
-    directory,
-    ttlMs: 300_000,
-    clock: new FakeClock(),
-    log,
-  });
-  return { register: register!, unregister: unregister!, agents, done, lines };
+  const clock = new FakeClock();
+  const { usageCounters: usage } = createMemoryStore({ clock });
+  const [register, unregister] = createAgentRegistrar({ agents, directory, ttlMs: 300_000, usage, clock, log });
+  return { register: register!, unregister: unregister!, agents, usage, done, lines };
 }
 
 const pod = { agentId: 42n, projectId: 7n, connectionId: 2n ** 62n };
 
 test('a pod registers with what it says of itself, and may be late once', async () => {
-  const { register, done } = setUp();
+  const { register, usage, done } = setUp();
   const { call, asks, answers, status } = playedCall();
   const handled = register.handle(call, 'token');
   const agentMeta = create(AgentMetaSchema, { version: 'v19.3.0', podName: 'agentk-1' });
@@ -58,6 +55,8 @@ test('a pod registers with what it says of itself, and may be late once', async 
   assert.deepEqual(done, [['register', { ...pod, agentMeta, connectedAtMs }, 600_000]]);
   assert.equal(answers(RegisterResponseSchema).length, 1);
   assert.equal(status(), '0 ');
+  const event = { project_id: 7n, agent_id: 42n, agent_version: 'v19.3.0' };
+  assert.deepEqual(usage.events(10), new Map([['register_agent_at_kas', [event]]]));
 });
 
 test('a pod that ends unregisters', async () => {

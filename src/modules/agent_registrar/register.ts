@@ -14,19 +14,22 @@ import { AppError, errorText } from '../../runtime/app_error.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 import type { AgentConnection, AgentDirectory } from '../../store/agent_directory.ts';
+import type { UsageCounters } from '../../store/usage_counters.ts';
+import { registerEvent } from './register_event.ts';
 
 interface RegistrarDeps {
   readonly agents: AgentAuthenticator;
   readonly directory: AgentDirectory;
   /** How often agents repeat their registration, at the least; one that is late once still counts. */
   readonly ttlMs: number;
+  readonly usage: UsageCounters;
   readonly clock: Clock;
   readonly log: Log;
 }
 
 /** AgentRegistrar: agent pods say that they are there, and when they go (docs/protocol/agent_registrar.md). */
 export function createAgentRegistrar(deps: RegistrarDeps): readonly AgentMethod[] {
-  const { directory, ttlMs, clock } = deps;
+  const { directory, ttlMs, usage, clock } = deps;
   return [
     {
       path: '/gitlab.agent.agent_registrar.rpc.AgentRegistrar/Register',
@@ -34,9 +37,10 @@ export function createAgentRegistrar(deps: RegistrarDeps): readonly AgentMethod[
         const request = await oneRequest(call, RegisterRequestSchema);
         if (request === undefined) return;
         const { agentMeta } = request;
-        await change(deps, call, token, request, 'Failed to register agent', (connection) =>
-          directory.register({ ...connection, agentMeta, connectedAtMs: clock.wallMs() }, 2 * ttlMs),
-        );
+        await change(deps, call, token, request, 'Failed to register agent', (connection) => {
+          usage.addEvent('register_agent_at_kas', registerEvent(connection, agentMeta));
+          return directory.register({ ...connection, agentMeta, connectedAtMs: clock.wallMs() }, 2 * ttlMs);
+        });
         respond(call, RegisterResponseSchema, create(RegisterResponseSchema));
       },
     },

@@ -26,7 +26,7 @@ test('a known answer is used at once, and encoded once', async () => {
   assert.ok(!(again instanceof Promise) && again.kind === 'allowed' && first.kind === 'allowed');
   assert.ok(again.extra !== undefined && again.extra === first.extra);
   assert.deepEqual(users.asked, ['ci 1']);
-  assert.deepEqual([again.accessForm, again.userId, again.viaCookie], ['ci_access', 22n, false]);
+  assert.deepEqual([again.accessForm, again.userId, again.projectId, again.viaCookie], ['ci_access', 22n, 55n, false]);
 });
 
 test('one answer about a job is judged for each agent', async () => {
@@ -47,7 +47,7 @@ test('cookies are tried in turn until GitLab takes one', async () => {
   const gatekeeper = new Gatekeeper(users, silentLog);
   const decision = await gatekeeper.authorize(session('bad', 'good-cookie', 'other'), signal);
   assert.ok(decision.kind === 'allowed');
-  assert.deepEqual([decision.viaCookie, decision.accessForm], [true, 'user_access']);
+  assert.deepEqual([decision.viaCookie, decision.accessForm, decision.projectId], [true, 'user_access', 1001n]);
   assert.deepEqual(users.asked, ['bad', 'good-cookie']);
   const again = gatekeeper.authorize(session('bad', 'good-cookie', 'other'), signal);
   assert.ok(!(again instanceof Promise), 'the one that is known wins without asking about the others');
@@ -110,6 +110,7 @@ test('one standalone user may use several agents, each under its own id', async 
       viaCookie: false,
       accessForm: 'pat_access',
       userId: undefined,
+      projectId: undefined,
     });
   }
 });

@@ -21,6 +21,8 @@ export interface Decision {
   readonly accessForm: AccessForm;
   /** GitLab's id of the user; undefined for users of the `standalone` section. */
   readonly userId: bigint | undefined;
+  /** The project in whose name the agent is used: the job's, or the one that the agent is configured in; undefined likewise. */
+  readonly projectId: bigint | undefined;
 }
 
 /** The asker may not, or nobody could say. */
@@ -32,6 +34,7 @@ export interface Refusal extends Failure {
 interface Grant {
   readonly extra: Uint8Array | undefined;
   readonly userId: bigint | undefined;
+  readonly projectId: bigint | undefined;
 }
 
 /**
@@ -99,14 +102,15 @@ export class Gatekeeper {
         return this.#refuse(403, 'Forbidden: agentId is not allowed', agentId);
       }
       try {
-        grant = { extra: encodeHeaderExtra(jobIdentity(answer, agent)), userId: answer.user?.id };
+        const extra = encodeHeaderExtra(jobIdentity(answer, agent));
+        grant = { extra, userId: answer.user?.id, projectId: answer.project?.id };
       } catch (error) {
         return this.#jobFailure(agentId, error);
       }
       this.#remember(answer, agentId, grant);
     }
-    const { extra, userId } = grant;
-    return { kind: 'allowed', agentId, extra, viaCookie: false, accessForm: 'ci_access', userId };
+    const { extra, userId, projectId } = grant;
+    return { kind: 'allowed', agentId, extra, viaCookie: false, accessForm: 'ci_access', userId, projectId };
   }
 
   #jobFailure(agentId: bigint, error: unknown): Refusal {
@@ -149,7 +153,8 @@ export class Gatekeeper {
     }
     const viaCookie = accessType === 'session_cookie';
     const accessForm = viaCookie ? 'user_access' : 'pat_access';
-    return { kind: 'allowed', agentId, extra: grant.extra, viaCookie, accessForm, userId: grant.userId };
+    const { extra, userId, projectId } = grant;
+    return { kind: 'allowed', agentId, extra, viaCookie, accessForm, userId, projectId };
   }
 
   /** Says nothing of the reason: whoever guesses agents and tokens learns only that the pair does not fit. */
@@ -187,9 +192,12 @@ function isAbort(error: unknown): boolean {
 
 /** @throws AppError if the answer makes no sense */
 function userGrant(user: ProxyUser, agentId: bigint, accessType: UserCredential['accessType']): Grant {
-  if (user.kind === 'standalone') return { extra: encodeHeaderExtra(user.impersonation), userId: undefined };
+  if (user.kind === 'standalone') {
+    return { extra: encodeHeaderExtra(user.impersonation), userId: undefined, projectId: undefined };
+  }
   const { response } = user;
   // The request goes to the agent that was asked for. An answer about another one must not open it.
   if (response.agent?.id !== agentId) throw new AppError(StatusCode.Internal, 'GitLab answered about another agent');
-  return { extra: encodeHeaderExtra(userIdentity(response, accessType)), userId: response.user?.id };
+  const extra = encodeHeaderExtra(userIdentity(response, accessType));
+  return { extra, userId: response.user?.id, projectId: response.agent.configProject?.id };
 }

@@ -6,9 +6,11 @@ import type { ResponseHead } from '../../http_over_grpc/http_wire.ts';
 import { createUpgradeResponse } from '../../net/upgrade_response.ts';
 import { writeHead } from '../../net/write_head.ts';
 import type { Scope } from '../../runtime/scope.ts';
+import type { UsageCounters } from '../../store/usage_counters.ts';
 import type { Prepared, ProxyRequest, RequestPreparer } from './proxy_request.ts';
 import type { ResponseHeaderFilter, ResponseHeaders } from './response_headers.ts';
 import type { Answer } from './status_response.ts';
+import { countUsage } from './usage.ts';
 
 const MAKE_REQUEST = '/gitlab.agent.kubernetes_api.rpc.KubernetesApi/MakeRequest';
 
@@ -16,6 +18,7 @@ export interface ProxyHandlerDeps {
   readonly preparer: RequestPreparer;
   readonly responses: ResponseHeaderFilter;
   readonly agents: AgentCaller;
+  readonly usage: UsageCounters;
   readonly scope: Scope;
 }
 
@@ -59,7 +62,8 @@ export class ProxyHandler {
       answer(request, response, prepared);
       return;
     }
-    const { preparer, responses, agents } = this.#deps;
+    const { preparer, responses, agents, usage } = this.#deps;
+    countUsage(usage, prepared);
     const policy = new ProxyPolicy(prepared, preparer, responses, request);
     new HttpExchange(request, response, policy, upgrade).start(agents, prepared.agentId, MAKE_REQUEST, prepared.head);
   }

@@ -36,6 +36,7 @@ export interface Prepared {
   readonly asker: Asker;
   readonly accessForm: AccessForm;
   readonly userId: bigint | undefined;
+  readonly projectId: bigint | undefined;
 }
 
 export interface RequestPreparerDeps {
@@ -165,6 +166,7 @@ export class RequestPreparer {
       asker,
       accessForm: decision.accessForm,
       userId: decision.userId,
+      projectId: decision.projectId,
     };
     if (!head.invalidUtf8 && !target.invalidUtf8) return prepared;
     const error = 'rpc error: code = Internal desc = grpc: error while marshaling: string field contains invalid UTF-8';

@@ -14,6 +14,7 @@ const decision: Decision = {
   viaCookie: true,
   accessForm: 'user_access',
   userId: 22n,
+  projectId: 1007n,
 };
 
 function tokens(clock = new FakeClock(), key = 'k'.repeat(72)): WebSocketTokens {
@@ -24,7 +25,7 @@ test('a token carries the decision for its path', () => {
   const token = tokens().issue(decision, '/exec');
   assert.ok(isToken(token), 'fit for a subprotocol');
   assert.deepEqual(tokens().redeem(token, '/exec'), decision);
-  const plain: Decision = { ...decision, extra: undefined, userId: undefined, viaCookie: false };
+  const plain: Decision = { ...decision, extra: undefined, userId: undefined, projectId: undefined, viaCookie: false };
   assert.deepEqual(tokens().redeem(tokens().issue(plain, '/'), '/'), plain);
 });
 

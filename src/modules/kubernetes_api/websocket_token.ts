@@ -15,6 +15,7 @@ const MAX_CLAIMS_BYTES = 1 << 20;
 interface Claims {
   readonly agent: string;
   readonly user: string | undefined;
+  readonly project: string | undefined;
   readonly extra: string | undefined;
   readonly cookie: boolean;
   readonly form: AccessForm;
@@ -42,6 +43,7 @@ export class WebSocketTokens {
     const claims: Claims = {
       agent: String(decision.agentId),
       user: decision.userId?.toString(),
+      project: decision.projectId?.toString(),
       extra: decision.extra && Buffer.from(decision.extra).toString('base64'),
       cookie: decision.viaCookie,
       form: decision.accessForm,
@@ -73,6 +75,7 @@ export class WebSocketTokens {
       viaCookie: claims.cookie,
       accessForm: claims.form,
       userId: claims.user === undefined ? undefined : BigInt(claims.user),
+      projectId: claims.project === undefined ? undefined : BigInt(claims.project),
     };
   }
 

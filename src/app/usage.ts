@@ -1,0 +1,34 @@
+import type { Config } from '../config/config.ts';
+import type { GitLabClient } from '../gitlab/client.ts';
+import { UsageReporter } from '../modules/usage_metrics/usage_reporter.ts';
+import type { Log } from '../observability/log.ts';
+import type { Scope } from '../runtime/scope.ts';
+import type { Store } from '../store/store.ts';
+import type { UsageCounters } from '../store/usage_counters.ts';
+
+/** Where usage is counted, and how what was counted gets to GitLab before the process ends. */
+interface Usage {
+  readonly counters: UsageCounters;
+  flush(): Promise<void>;
+}
+
+/** For servers of whose usage nobody wants to know. */
+const uncounted: UsageCounters = { increment() {}, addUnique() {}, addUserEvent() {}, addEvent() {} };
+
+/** Begins to report usage, if there is a GitLab and the configuration does not forbid it. */
+export function startUsageReports(options: {
+  readonly config: Config;
+  /** Undefined: the server stands alone. */
+  readonly gitlab: GitLabClient | undefined;
+  readonly store: Store;
+  readonly scope: Scope;
+  readonly log: Log;
+}): Usage {
+  const { config, gitlab, store, scope } = options;
+  const periodMs = config.observability.usageReportingPeriodMs;
+  if (gitlab === undefined || periodMs === 0) return { counters: uncounted, flush: () => Promise.resolve() };
+  const log = options.log.with({ mod_name: 'usage_metrics' });
+  const reporter = new UsageReporter({ gitlab, usage: store.usageCounters, periodMs, log }, scope);
+  reporter.start();
+  return { counters: store.usageCounters, flush: () => reporter.flush() };
+}
