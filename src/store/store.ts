@@ -1,5 +1,6 @@
 import type { AgentDirectory } from './agent_directory.ts';
 import type { ErrorCache } from './error_cache.ts';
+import type { EventBus } from './event_bus.ts';
 import type { TokenLimiter } from './token_limiter.ts';
 import type { UsageCounters, UsageReports } from './usage_counters.ts';
 
@@ -8,5 +9,6 @@ export interface Store {
   readonly tokenLimiter: TokenLimiter;
   readonly errorCache: ErrorCache;
   readonly agentDirectory: AgentDirectory;
+  readonly eventBus: EventBus;
   readonly usageCounters: UsageCounters & UsageReports;
 }

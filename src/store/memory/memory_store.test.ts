@@ -1,5 +1,6 @@
 import { agentDirectoryContract } from '../../../test/contract/store/agent_directory.ts';
 import { errorCacheContract } from '../../../test/contract/store/error_cache.ts';
+import { eventBusContract } from '../../../test/contract/store/event_bus.ts';
 import { tokenLimiterContract } from '../../../test/contract/store/token_limiter.ts';
 import { usageCountersContract } from '../../../test/contract/store/usage_counters.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
@@ -26,3 +27,5 @@ usageCountersContract(
   { idsPerCounter: MAX_IDS_PER_COUNTER, eventsPerName: MAX_EVENTS_PER_NAME },
   () => createMemoryStore({ clock: new FakeClock() }).usageCounters,
 );
+
+eventBusContract('memory', () => ({ bus: createMemoryStore({ clock: new FakeClock() }).eventBus, arrived() {} }));

@@ -2,6 +2,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import type { Store } from '../store.ts';
 import { MemoryAgentDirectory } from './agent_directory.ts';
 import { MemoryErrorCache } from './error_cache.ts';
+import { MemoryEventBus } from './event_bus.ts';
 import { MemoryTokenLimiter } from './token_limiter.ts';
 import { MemoryUsageCounters } from './usage_counters.ts';
 
@@ -11,6 +12,7 @@ export function createMemoryStore(deps: { readonly clock: Clock }): Store {
     tokenLimiter: new MemoryTokenLimiter(deps.clock),
     errorCache: new MemoryErrorCache(deps.clock),
     agentDirectory: new MemoryAgentDirectory(deps.clock),
+    eventBus: new MemoryEventBus(),
     usageCounters: new MemoryUsageCounters(),
   };
 }
