@@ -6,15 +6,14 @@ import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { logUp } from './front_log.ts';
 
-/** What answers on ports 8153 and 8155: no service yet, so every call is told so. */
+/** What answers on port 8155: no service yet, so every call is told so. */
 export async function openRpcApi(options: {
-  readonly name: 'API' | 'Private API';
   readonly listen: RpcListen;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Promise<Front> {
-  const { name, listen, scope, log, random } = options;
+  const { listen, scope, log, random } = options;
   const grpc = createGrpcServer({ methods: [], compress: true, log });
   const front = await openFront({
     listen,
@@ -24,6 +23,6 @@ export async function openRpcApi(options: {
     log,
     random,
   });
-  logUp(log, name, front);
+  logUp(log, 'Private API', front);
   return front;
 }

@@ -3,7 +3,7 @@ import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { type CallSession, ServerCall } from './server_call.ts';
-import { type GrpcStatus, statusOf } from './status.ts';
+import { statusOf, unknownMethod } from './status.ts';
 
 /** One method of the data plane. */
 export interface Method {
@@ -74,14 +74,4 @@ function refuseAsHttp(headers: IncomingHttpHeaders): number | undefined {
 
 function serviceOf(path: string): string {
   return path.slice(1, path.lastIndexOf('/'));
-}
-
-function unknownMethod(path: string, services: ReadonlySet<string>): GrpcStatus {
-  const slash = path.lastIndexOf('/');
-  if (slash <= 0) return { code: StatusCode.Unimplemented, message: `malformed method name: "${path}"` };
-  const service = path.slice(1, slash);
-  const message = services.has(service)
-    ? `unknown method ${path.slice(slash + 1)} for service ${service}`
-    : `unknown service ${service}`;
-  return { code: StatusCode.Unimplemented, message };
 }

@@ -21,3 +21,14 @@ export function statusOf(error: unknown): GrpcStatus {
   if (error instanceof AppError) return { code: error.code, message: error.message };
   return { code: StatusCode.Internal, message: 'internal error' };
 }
+
+/** How a path is answered that no method has. `services`: the full names of those that are there. */
+export function unknownMethod(path: string, services: ReadonlySet<string>): GrpcStatus {
+  const slash = path.lastIndexOf('/');
+  if (slash <= 0) return { code: StatusCode.Unimplemented, message: `malformed method name: "${path}"` };
+  const service = path.slice(1, slash);
+  const message = services.has(service)
+    ? `unknown method ${path.slice(slash + 1)} for service ${service}`
+    : `unknown service ${service}`;
+  return { code: StatusCode.Unimplemented, message };
+}

@@ -1,0 +1,63 @@
+import type { RpcListen } from '../config/config.ts';
+import { AgentTracker } from '../gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
+import { Notifications } from '../gen/gitlab/agent/notifications/rpc/notifications_pb.ts';
+import { ServerInfo } from '../gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
+import { Health } from '../gen/grpc/health/v1/health_pb.ts';
+import { createAgentTracker } from '../modules/agent_tracker/agent_tracker.ts';
+import { createHealth } from '../modules/grpc_health/health.ts';
+import { createReflection } from '../modules/grpc_reflection/reflection.ts';
+import { createNotifications } from '../modules/notifications/notifications.ts';
+import { createServerInfo } from '../modules/server_info/server_info.ts';
+import { type Front, openFront } from '../net/front.ts';
+import type { Log } from '../observability/log.ts';
+import { createConnectServer } from '../rpc/connect_server.ts';
+import { createJwtAdmission } from '../rpc/jwt_admission.ts';
+import { buildInfo } from '../runtime/build_info.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Scope } from '../runtime/scope.ts';
+import type { Store } from '../store/store.ts';
+import { logUp } from './front_log.ts';
+import type { Readiness } from './readiness.ts';
+
+/** What answers on port 8153: GitLab and administrators, over gRPC, gRPC-Web or Connect. */
+export async function openInternalApi(options: {
+  readonly listen: RpcListen;
+  readonly store: Pick<Store, 'agentDirectory' | 'eventBus'>;
+  readonly readiness: Readiness;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly random: Random;
+}): Promise<Front> {
+  const { listen, store, readiness, scope, log, random } = options;
+  const services = [ServerInfo, AgentTracker, Notifications];
+  const front = await openFront({
+    listen,
+    handlers: createConnectServer({
+      services: [
+        createServerInfo(buildInfo),
+        createAgentTracker({ directory: store.agentDirectory, log }),
+        createNotifications({ events: store.eventBus, log }),
+        createHealth({
+          ready: () => readiness.missing.length === 0,
+          services: services.map(({ typeName }) => typeName),
+          scope,
+        }),
+        createReflection([...services, Health]),
+      ],
+      admit: createJwtAdmission({
+        required: { secret: listen.authenticationSecret, audience: 'gitlab-kas' },
+        open: new Set([Health.typeName]),
+        clock: scope.clock,
+        log,
+      }),
+      scope,
+      log,
+    }),
+    http2: { maxConnectionAgeMs: listen.maxConnectionAgeMs, limitPings: true },
+    scope,
+    log,
+    random,
+  });
+  logUp(log, 'API', front);
+  return front;
+}

@@ -1,0 +1,55 @@
+import type { IncomingHttpHeaders } from 'node:http2';
+import type { Readable } from 'node:stream';
+import { Code, ConnectError, createContextValues } from '@connectrpc/connect';
+import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
+import { onConnectionAge } from './connection.ts';
+import { protocolOf } from './protocol.ts';
+
+/** A request as both versions of HTTP deliver it. */
+export interface Incoming {
+  readonly httpVersion: string;
+  readonly method: string;
+  /** With its query. */
+  readonly target: string;
+  readonly headers: IncomingHttpHeaders;
+  readonly body: Readable;
+  /** Emits `close` when nobody waits for the answer any more. */
+  readonly answer: { once(event: 'close', f: () => void): unknown };
+  readonly onAge?: (f: () => void) => () => void;
+}
+
+/**
+ * What the library gets to see of a request. Its URL has a host of ours: the client's may be none, and the library parses it.
+ * @throws TypeError if a header is not one
+ */
+export function universalRequest(incoming: Incoming): UniversalServerRequest {
+  const { httpVersion, method, target, headers, body, answer, onAge } = incoming;
+  const controller = new AbortController();
+  answer.once('close', () => controller.abort(new ConnectError('context canceled', Code.Canceled)));
+  const values = createContextValues();
+  if (onAge !== undefined) values.set(onConnectionAge, onAge);
+  return {
+    httpVersion,
+    method,
+    url: `http://internal-api.invalid${target}`,
+    header: webHeaders(headers),
+    // The stream must outlive its reader: the answer goes out on it.
+    body: body.iterator({ destroyOnReturn: false }),
+    signal: controller.signal,
+    contextValues: values,
+  };
+}
+
+function webHeaders(headers: IncomingHttpHeaders): Headers {
+  const web = new Headers();
+  for (const [name, value] of Object.entries(headers)) {
+    if (value === undefined || name.startsWith(':')) continue;
+    if (Array.isArray(value)) for (const one of value) web.append(name, one);
+    else web.set(name, value);
+  }
+  // As gRPC servers in Go do it: who does not compress gets nothing compressed.
+  const encoding = web.get('grpc-encoding') ?? 'identity';
+  if (encoding === 'identity' && protocolOf(web.get('content-type') ?? '') === 'grpc')
+    web.delete('grpc-accept-encoding');
+  return web;
+}

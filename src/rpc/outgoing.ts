@@ -1,0 +1,100 @@
+import type { ServerResponse } from 'node:http';
+import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from 'node:http2';
+import type { Writable } from 'node:stream';
+import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
+import type { Scope } from '../runtime/scope.ts';
+import { goTrailers } from './grpc_answer.ts';
+
+/** Where an answer goes. Order: start, then write* and end unless it is the end already. */
+export interface Outgoing {
+  /** Nobody is there to hear. */
+  readonly gone: boolean;
+  /** @param more false: there is neither a body nor trailers */
+  start(status: number, headers: Record<string, string>, more: boolean): void;
+  /** Resolves when more may be written. */
+  write(chunk: Uint8Array): Promise<void> | undefined;
+  end(trailers: Record<string, string> | undefined): void;
+}
+
+/** A client that has its answer, but does not end its request, is cut off after this time. */
+const LINGER_MS = 1000;
+
+/** Sends an answer. Its head leaves with the first message; one without messages is a single head, trailers included. */
+export async function send(response: UniversalServerResponse, out: Outgoing): Promise<void> {
+  const body = response.body?.[Symbol.asyncIterator]();
+  try {
+    let chunk = await body?.next();
+    if (out.gone) return;
+    const headers = Object.fromEntries(response.header ?? []);
+    const trailers = () => response.trailer && goTrailers(response.trailer);
+    if (chunk === undefined || chunk.done === true) {
+      out.start(response.status, { ...headers, ...trailers() }, false);
+      return;
+    }
+    out.start(response.status, headers, true);
+    for (; chunk !== undefined && chunk.done !== true; chunk = await body?.next()) {
+      if (out.gone) return;
+      await out.write(chunk.value);
+    }
+    if (!out.gone) out.end(trailers());
+  } finally {
+    await body?.return?.();
+  }
+}
+
+/** Answers on a stream of HTTP/2. */
+export function http2Outgoing(stream: ServerHttp2Stream, scope: Scope): Outgoing {
+  const finish = () => {
+    if (stream.readableEnded) return;
+    stream.resume(); // what still comes is of no use
+    scope.timeout(LINGER_MS, () => {
+      if (!stream.destroyed && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
+    });
+  };
+  return {
+    get gone() {
+      return stream.destroyed || stream.closed;
+    },
+    start(status, headers, more) {
+      const options = { ...(more ? { waitForTrailers: true } : { endStream: true }), sendDate: false };
+      stream.respond({ ':status': status, ...headers }, options as ServerStreamResponseOptions);
+      if (!more) finish();
+    },
+    write: (chunk) => (stream.write(chunk) ? undefined : writable(stream)),
+    end(trailers) {
+      stream.once('wantTrailers', () => {
+        if (!stream.destroyed) stream.sendTrailers(trailers ?? {});
+      });
+      stream.end();
+      finish();
+    },
+  };
+}
+
+/** Answers a request of HTTP/1.1. */
+export function http1Outgoing(response: ServerResponse): Outgoing {
+  return {
+    get gone() {
+      return response.destroyed;
+    },
+    start(status, headers, more) {
+      response.writeHead(status, headers);
+      if (!more) response.end();
+    },
+    write: (chunk) => (response.write(chunk) ? undefined : writable(response)),
+    end(trailers) {
+      if (trailers !== undefined) response.addTrailers(trailers);
+      response.end();
+    },
+  };
+}
+
+function writable(stream: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stream.off('drain', done).off('close', done);
+      resolve();
+    };
+    stream.once('drain', done).once('close', done);
+  });
+}
