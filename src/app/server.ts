@@ -15,6 +15,7 @@ import { TunnelRegistry } from '../tunnel/registry.ts';
 import { openAgentApi } from './agent_api.ts';
 import { drain } from './drain.ts';
 import { createIdentities } from './identities.ts';
+import { openInternalApi } from './internal_api.ts';
 import { openKubernetesApi } from './kubernetes_api.ts';
 import { openObservability } from './observability.ts';
 import { Readiness } from './readiness.ts';
@@ -87,9 +88,11 @@ async function openFronts(
       }),
     }),
   ];
-  if (config.api !== undefined) fronts.push(await openRpcApi({ ...base, name: 'API', listen: config.api.listen }));
+  if (config.api !== undefined) {
+    fronts.push(await openInternalApi({ ...base, listen: config.api.listen, store, readiness }));
+  }
   if (config.privateApi !== undefined) {
-    fronts.push(await openRpcApi({ ...base, name: 'Private API', listen: config.privateApi.listen }));
+    fronts.push(await openRpcApi({ ...base, listen: config.privateApi.listen }));
   }
   const { kubernetesApi } = config.agent;
   if (kubernetesApi !== undefined) {
