@@ -1,4 +1,3 @@
-import type { Document } from 'yaml';
 import {
   isAlias,
   isMap,
@@ -28,8 +27,9 @@ export interface ParsedYaml {
  * Reads the first document of `text` as YAML 1.1, the flavour of the configuration file: `yes`, `no`, `on` and `off` are
  * booleans. Times, dates and binary are left as the strings they are written as. Never throws.
  * @param source what to call the text in positions
+ * @param duplicateKeys whether a key may come twice in a mapping; the last one counts then
  */
-export function parseYaml(text: string, source: string): ParsedYaml {
+export function parseYaml(text: string, source: string, duplicateKeys = false): ParsedYaml {
   const lines = new LineCounter();
   const at = (offset: number): Position => {
     const { line, col } = lines.linePos(offset);
@@ -41,6 +41,7 @@ export function parseYaml(text: string, source: string): ParsedYaml {
       version: '1.1',
       customTags: withoutSurprises,
       intAsBigInt: true,
+      uniqueKeys: !duplicateKeys,
       lineCounter: lines,
       logLevel: 'silent',
       // The default puts the line's text into the message, and a line may hold a password.
@@ -55,7 +56,7 @@ export function parseYaml(text: string, source: string): ParsedYaml {
       warnings.push(problem(second.range[0], 'only the first document of the file is read, the rest is ignored'));
     }
     if (problems.length > 0 || document.contents === null) return { tree: undefined, problems, warnings };
-    const builder = new TreeBuilder(document, at);
+    const builder = new TreeBuilder(at);
     const tree = builder.build(document.contents as Node, 0);
     return { tree: builder.problems.length > 0 ? undefined : tree, problems: builder.problems, warnings };
   } catch (error) {
@@ -78,12 +79,13 @@ function withoutSurprises(tags: Tags): Tags {
 
 class TreeBuilder {
   readonly problems: Problem[] = [];
-  readonly #document: Document.Parsed;
   readonly #at: (offset: number) => Position;
+  /** By name, the last one before the place that is read. The library would walk the document for each alias. */
+  readonly #anchors = new Map<string, Node>();
+  #inAliases = 0;
   #nodes = 0;
 
-  constructor(document: Document.Parsed, at: (offset: number) => Position) {
-    this.#document = document;
+  constructor(at: (offset: number) => Position) {
     this.#at = at;
   }
 
@@ -95,10 +97,14 @@ class TreeBuilder {
     if (this.#nodes > maxNodes) return this.#fail(position, 'bad YAML: too large once its aliases are resolved', unset);
     if (depth > maxDepth) return this.#fail(position, 'bad YAML: nested too deeply', unset);
     if (isAlias(node)) {
-      const target = node.resolve(this.#document);
+      const target = this.#anchors.get(node.source);
       if (target === undefined) return this.#fail(position, `bad YAML: no anchor &${node.source}`, unset);
-      return this.build(target, depth + 1, position);
+      this.#inAliases++;
+      const tree = this.build(target, depth + 1, position);
+      this.#inAliases--;
+      return tree;
     }
+    if (node.anchor !== undefined && this.#inAliases === 0) this.#anchors.set(node.anchor, node);
     if (isMap(node)) return { kind: 'map', entries: this.#entries(node, depth, position), position };
     if (isSeq(node)) {
       return { kind: 'list', items: node.items.map((item) => this.build(item as Node, depth + 1, position)), position };
