@@ -8,10 +8,14 @@ import { within } from './wait.ts';
 /** Why kubectl cannot be used here, or false. For the `skip` of a test. */
 export const withoutKubectl: string | false = (() => {
   if (which('kubectl') === undefined) return 'no kubectl on this machine';
-  const version = execFileSync('kubectl', ['version', '--client', '-o', 'json'], { encoding: 'utf8' });
-  const { clientVersion } = JSON.parse(version) as { clientVersion: { gitVersion: string } };
-  const minor = Number(/^v1\.(\d+)/.exec(clientVersion.gitVersion)?.[1] ?? 0);
-  return minor >= 31 ? false : `kubectl ${clientVersion.gitVersion} is older than 1.31`;
+  try {
+    const version = execFileSync('kubectl', ['version', '--client', '-o', 'json'], { encoding: 'utf8' });
+    const { clientVersion } = JSON.parse(version) as { clientVersion: { gitVersion: string } };
+    const minor = Number(/^v1\.(\d+)/.exec(clientVersion.gitVersion)?.[1] ?? 0);
+    return minor >= 31 ? false : `kubectl ${clientVersion.gitVersion} is older than 1.31`;
+  } catch {
+    return 'kubectl does not run on this machine';
+  }
 })();
 
 export interface Kubectl {
@@ -43,9 +47,14 @@ export function kubectlFor(
   const config = join(folder, 'kubeconfig');
   const authority = Buffer.from(ca).toString('base64');
   writeFileSync(config, kubeconfig(server, { token }, { 'certificate-authority-data': authority }), { mode: 0o600 });
+  return kubectlWith(config, folder, more);
+}
+
+/** kubectl with the kubeconfig at a path. @param home where it keeps its caches */
+export function kubectlWith(config: string, home: string, more: Readonly<Record<string, string>> = {}): Kubectl {
   const begin = (args: readonly string[]): ChildProcess =>
     spawn('kubectl', ['--kubeconfig', config, ...args], {
-      env: { ...process.env, HOME: folder, KUBECONFIG: config, ...more },
+      env: { ...process.env, HOME: home, KUBECONFIG: config, ...more },
     });
   return {
     async run(args, input) {
