@@ -17,7 +17,7 @@ export function goTrailers(trailer: Headers): Record<string, string> {
 }
 
 const TOO_LARGE = /^message size (\d+) is larger than configured readMaxBytes (\d+)$/;
-const UNKNOWN_ENCODING = /^unknown compression (".*"): supported encodings are /;
+const UNKNOWN_ENCODING = /^unknown compression (".*"): supported encodings are .*$/;
 
 function goText(message: string): string {
   if (message.startsWith('parse binary: ')) {

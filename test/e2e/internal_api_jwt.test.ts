@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
+import type { DescMessage } from '@bufbuild/protobuf';
 import { AgentTracker } from '../../src/gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
 import { Notifications } from '../../src/gen/gitlab/agent/notifications/rpc/notifications_pb.ts';
 import { ServerInfo } from '../../src/gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
@@ -67,10 +68,13 @@ describe('the JWT of the internal API', () => {
   }
 
   test('is asked for by all methods, before the request is looked at', async () => {
-    for (const method of [...AgentTracker.methods, ...Notifications.methods]) {
-      if (method.methodKind !== 'unary') continue;
+    for (const method of [...Object.values(AgentTracker.method), ...Object.values(Notifications.method)]) {
       for (const caller of callers) {
-        assert.deepEqual((await caller.call(method, {}, null)).status, notBearer, `${method.name} by ${caller.name}`);
+        assert.deepEqual(
+          (await caller.call<DescMessage, DescMessage>(method, {}, null)).status,
+          notBearer,
+          `${method.name} by ${caller.name}`,
+        );
       }
     }
   });
