@@ -1,9 +1,12 @@
 import type { RpcListen } from '../config/config.ts';
 import { AgentTracker } from '../gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
+import { ConfigurationProject } from '../gen/gitlab/agent/configuration_project/rpc/configuration_project_pb.ts';
 import { Notifications } from '../gen/gitlab/agent/notifications/rpc/notifications_pb.ts';
 import { ServerInfo } from '../gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
 import { Health } from '../gen/grpc/health/v1/health_pb.ts';
+import type { GitalyClient } from '../gitaly/client.ts';
 import { createAgentTracker } from '../modules/agent_tracker/agent_tracker.ts';
+import { createConfigurationProject } from '../modules/configuration_project/configuration_project.ts';
 import { createHealth } from '../modules/grpc_health/health.ts';
 import { createReflection } from '../modules/grpc_reflection/reflection.ts';
 import { createNotifications } from '../modules/notifications/notifications.ts';
@@ -23,19 +26,21 @@ import type { Readiness } from './readiness.ts';
 export async function openInternalApi(options: {
   readonly listen: RpcListen;
   readonly store: Pick<Store, 'agentDirectory' | 'eventBus'>;
+  readonly gitaly: GitalyClient;
   readonly readiness: Readiness;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Promise<Front> {
-  const { listen, store, readiness, scope, log, random } = options;
-  const services = [ServerInfo, AgentTracker, Notifications];
+  const { listen, store, gitaly, readiness, scope, log, random } = options;
+  const services = [ServerInfo, AgentTracker, ConfigurationProject, Notifications];
   const front = await openFront({
     listen,
     handlers: createConnectServer({
       services: [
         createServerInfo(buildInfo),
         createAgentTracker({ directory: store.agentDirectory, log }),
+        createConfigurationProject({ gitaly, log }),
         createNotifications({ events: store.eventBus, log }),
         createHealth({
           ready: () => readiness.missing.length === 0,

@@ -1,6 +1,5 @@
 import { ConnectionLimit } from '../auth/connection_limit.ts';
 import type { Config } from '../config/config.ts';
-import { createGetConfiguration } from '../modules/agent_configuration/get_configuration.ts';
 import { createAgentRegistrar } from '../modules/agent_registrar/register.ts';
 import { createConnect, isConnect } from '../modules/reverse_tunnel/connect.ts';
 import type { Front } from '../net/front.ts';
@@ -13,6 +12,7 @@ import { Scope } from '../runtime/scope.ts';
 import { createMemoryStore } from '../store/memory/memory_store.ts';
 import { TunnelRegistry } from '../tunnel/registry.ts';
 import { openAgentApi } from './agent_api.ts';
+import { createAgentConfiguration } from './agent_configuration.ts';
 import { drain } from './drain.ts';
 import { createIdentities } from './identities.ts';
 import { openInternalApi } from './internal_api.ts';
@@ -55,6 +55,7 @@ async function openFronts(
   const metrics = createMetrics(() => store.agentDirectory.count());
   const { gitlab, agents, users } = createIdentities({ ...base, config, store });
   const usage = startUsageReports({ ...base, config, gitlab, store });
+  const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents });
   const tunnels = new TunnelRegistry();
   const router = new Router({ tunnels, scope, log });
   const connect = createConnect({ agents, tunnels });
@@ -69,7 +70,7 @@ async function openFronts(
       server: config.server,
       methods: [
         connect,
-        createGetConfiguration({ agents, externalUrl }),
+        getConfiguration,
         ...createAgentRegistrar({
           agents,
           directory: store.agentDirectory,
@@ -89,7 +90,7 @@ async function openFronts(
     }),
   ];
   if (config.api !== undefined) {
-    fronts.push(await openInternalApi({ ...base, listen: config.api.listen, store, readiness }));
+    fronts.push(await openInternalApi({ ...base, listen: config.api.listen, store, readiness, gitaly }));
   }
   if (config.privateApi !== undefined) {
     fronts.push(await openRpcApi({ ...base, listen: config.privateApi.listen }));

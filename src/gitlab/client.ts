@@ -1,3 +1,4 @@
+import type { JsonObject } from '@bufbuild/protobuf';
 import type {
   AllowedAgentsForJob,
   AuthorizeProxyUserResponse,
@@ -37,6 +38,8 @@ export interface GitLabClient {
   agentInfo(agentToken: string, options: CallOptions): Promise<GetAgentInfoResponse>;
   allowedAgents(jobToken: string, options: CallOptions): Promise<AllowedAgentsForJob>;
   authorizeProxyUser(question: ProxyUserQuestion, options: CallOptions): Promise<AuthorizeProxyUserResponse>;
+  /** @param configuration an agent's configuration file as JSON */
+  postAgentConfiguration(agentId: bigint, configuration: JsonObject, options: CallOptions): Promise<void>;
   reportUsage(usage: Usage, options: CallOptions): Promise<void>;
   /** False: this GitLab does not know events. */
   reportEvents(events: AgentEvents, options: CallOptions): Promise<boolean>;

@@ -5,6 +5,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { ApiCaller } from './api_call.ts';
 import type { GitLabClient } from './client.ts';
+import { postAgentConfiguration } from './endpoints/agent_configuration.ts';
 import { AgentEventsEndpoint } from './endpoints/agent_events.ts';
 import { AgentInfoEndpoint } from './endpoints/agent_info.ts';
 import { allowedAgents } from './endpoints/allowed_agents.ts';
@@ -49,6 +50,8 @@ export function createGitLabClientOver(transport: Transport, deps: Deps): GitLab
     agentInfo: (agentToken, options) => agentInfo.get(agentToken, options),
     allowedAgents: (jobToken, options) => allowedAgents(api, jobToken, options),
     authorizeProxyUser: (question, options) => authorizeProxyUser(api, question, options),
+    postAgentConfiguration: (agentId, configuration, options) =>
+      postAgentConfiguration(api, agentId, configuration, options),
     reportUsage: (usage, options) => reportUsage(api, usage, options),
     reportEvents: (events, options) => agentEvents.report(events, options),
   };

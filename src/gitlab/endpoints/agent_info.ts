@@ -1,9 +1,9 @@
-import type { GitalyInfo, GitalyRepository } from '../../gen/gitlab/agent/entity/entity_pb.ts';
 import { type GetAgentInfoResponse, GetAgentInfoResponseSchema } from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { readAnswer } from '../answer.ts';
 import type { ApiCaller } from '../api_call.ts';
 import type { CallOptions } from '../client.ts';
+import { validateGitalyInfo, validateGitalyRepository } from '../gitaly_validation.ts';
 import { GitLabError } from '../gitlab_error.ts';
 import { Validator, type Violations } from '../validation.ts';
 
@@ -88,16 +88,4 @@ function validate(answer: GetAgentInfoResponse): Violations {
     .required('GitalyInfo', answer.gitalyInfo, validateGitalyInfo)
     .required('GitalyRepository', answer.gitalyRepository, validateGitalyRepository)
     .notEmpty('DefaultBranch', answer.defaultBranch).violations;
-}
-
-function validateGitalyInfo(info: GitalyInfo): Violations {
-  return new Validator('GitalyInfo').notEmpty('Address', info.address).violations;
-}
-
-function validateGitalyRepository(repository: GitalyRepository): Violations {
-  return new Validator('GitalyRepository')
-    .notEmpty('StorageName', repository.storageName)
-    .notEmpty('RelativePath', repository.relativePath)
-    .notEmpty('GlRepository', repository.glRepository)
-    .notEmpty('GlProjectPath', repository.glProjectPath).violations;
 }

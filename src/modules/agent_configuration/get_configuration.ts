@@ -8,17 +8,61 @@ import {
 } from '../../gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
 import { oneRequest } from '../../grpc/one_request.ts';
 import { OK } from '../../grpc/status.ts';
+import type { EventBus } from '../../store/event_bus.ts';
+import type { SourceDeps } from './configuration_source.ts';
+import { ConfigurationSources } from './configuration_sources.ts';
+import { ConfigurationStream, type StreamDeps } from './configuration_stream.ts';
+import { type RegistrationDeps, StreamRegistration } from './stream_registration.ts';
 
+const PATH = '/gitlab.agent.agent_configuration.rpc.AgentConfiguration/GetConfiguration';
 /** Stands for a configuration that comes from no repository; agents want a commit id that is not empty. */
 const NO_REPOSITORY_COMMIT_ID = '0000000000000000000000000000000000000000';
 
 /**
- * AgentConfiguration/GetConfiguration: tells the agent who it is. Its configuration is empty, because nothing here reads
- * repositories; the stream stays open until its connection has aged, since agents that see it end ask again at once.
+ * AgentConfiguration/GetConfiguration: sends an agent its configuration from its repository, and again whenever that changes
+ * (docs/protocol/agent_configuration.md).
  */
-export function createGetConfiguration(deps: { agents: AgentAuthenticator; externalUrl: string }): AgentMethod {
+export function createGetConfiguration(
+  deps: Omit<StreamDeps, 'sources'> & SourceDeps & RegistrationDeps & { readonly events: Pick<EventBus, 'subscribe'> },
+): AgentMethod {
+  const sources = new ConfigurationSources(deps);
+  const streamDeps = {
+    ...deps,
+    sources,
+    log: deps.log.with({
+      grpc_service: 'gitlab.agent.agent_configuration.rpc.AgentConfiguration',
+      grpc_method: 'GetConfiguration',
+    }),
+  };
   return {
-    path: '/gitlab.agent.agent_configuration.rpc.AgentConfiguration/GetConfiguration',
+    path: PATH,
+    async handle(call, token) {
+      const request = await oneRequest(call, ConfigurationRequestSchema);
+      if (request === undefined) return;
+      const registration = request.skipRegister
+        ? undefined
+        : new StreamRegistration(deps, deps.pollPeriodMs, request.agentMeta);
+      const stream = new ConfigurationStream(streamDeps, call, token, request, registration);
+      const stopWaitingForAge = call.session.onAge(() => call.end(OK));
+      try {
+        await stream.run();
+      } finally {
+        stopWaitingForAge();
+      }
+    },
+  };
+}
+
+/**
+ * The same where there is no GitLab: tells the agent who it is. Its configuration is empty, because nothing reads
+ * repositories then; the stream stays open until its connection has aged, since agents that see it end ask again at once.
+ */
+export function createStandaloneGetConfiguration(deps: {
+  readonly agents: AgentAuthenticator;
+  readonly externalUrl: string;
+}): AgentMethod {
+  return {
+    path: PATH,
     async handle(call, token) {
       const { session } = call;
       const request = await oneRequest(call, ConfigurationRequestSchema);

@@ -9,10 +9,10 @@ import {
 } from '../../gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
 import { AppError } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
-import { createGetConfiguration } from './get_configuration.ts';
+import { createStandaloneGetConfiguration } from './get_configuration.ts';
 
 async function setUp(agents: ScriptedAgents, commitId = '') {
-  const method = createGetConfiguration({ agents, externalUrl: 'https://gitlab.example' });
+  const method = createStandaloneGetConfiguration({ agents, externalUrl: 'https://gitlab.example' });
   const played = playedCall();
   const handled = Promise.resolve(method.handle(played.call, 'token'));
   handled.catch(() => {});

@@ -1,0 +1,77 @@
+import type { SecureContext } from 'node:tls';
+import type { Transport } from '@connectrpc/connect';
+import type { TokenBucket } from '../gitlab/token_bucket.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { Connection, UnreachableError } from './connection.ts';
+import { type Endpoint, originOf } from './dial.ts';
+import type { Endpoints } from './endpoints.ts';
+
+/** The connections to one Gitaly, with the rate that it grants. */
+export class Channel {
+  readonly limiter: TokenBucket;
+  readonly #endpoints: Endpoints;
+  readonly #deps: { readonly clock: Clock; readonly secureContext: () => SecureContext };
+  readonly #connections = new Map<string, Connection>();
+  #next = 0;
+  #usedAtMs: number;
+
+  constructor(
+    endpoints: Endpoints,
+    deps: { readonly clock: Clock; readonly secureContext: () => SecureContext; readonly limiter: TokenBucket },
+  ) {
+    this.#endpoints = endpoints;
+    this.#deps = deps;
+    this.limiter = deps.limiter;
+    this.#usedAtMs = deps.clock.monotonicMs();
+  }
+
+  /** How long nobody has asked for a transport. */
+  get idleMs(): number {
+    return this.#deps.clock.monotonicMs() - this.#usedAtMs;
+  }
+
+  /** A connected transport: one endpoint after the other, past those that are down. @throws UnreachableError */
+  async transport(): Promise<Transport> {
+    this.#usedAtMs = this.#deps.clock.monotonicMs();
+    const connections = this.#connectionsTo(await this.#endpoints.list());
+    let failure: unknown;
+    for (let i = 0; i < connections.length; i++) {
+      const connection = connections[this.#next++ % connections.length];
+      if (connection === undefined) continue;
+      try {
+        await connection.open();
+        return connection.transport;
+      } catch (error) {
+        failure = error;
+      }
+    }
+    this.#endpoints.refresh();
+    throw failure ?? new UnreachableError('no endpoints');
+  }
+
+  close(): void {
+    for (const connection of this.#connections.values()) connection.close();
+    this.#connections.clear();
+  }
+
+  #connectionsTo(endpoints: readonly Endpoint[]): Connection[] {
+    const wanted = new Map(endpoints.map((endpoint) => [keyOf(endpoint), endpoint]));
+    for (const [key, connection] of this.#connections) {
+      if (wanted.has(key)) continue;
+      this.#connections.delete(key);
+      connection.close();
+    }
+    return [...wanted].map(([key, endpoint]) => {
+      let connection = this.#connections.get(key);
+      if (connection === undefined) {
+        connection = new Connection(endpoint, this.#deps);
+        this.#connections.set(key, connection);
+      }
+      return connection;
+    });
+  }
+}
+
+function keyOf(endpoint: Endpoint): string {
+  return endpoint.kind === 'unix' ? endpoint.path : originOf(endpoint);
+}

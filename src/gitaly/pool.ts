@@ -1,0 +1,147 @@
+import type { SecureContext } from 'node:tls';
+import {
+  create,
+  type DescMessage,
+  type DescMethodServerStreaming,
+  type MessageInitShape,
+  type MessageShape,
+} from '@bufbuild/protobuf';
+import { ConnectError, type Transport } from '@connectrpc/connect';
+import type { RateLimit } from '../config/config.ts';
+import type { GitalyInfo } from '../gen/gitlab/agent/entity/entity_pb.ts';
+import { TokenBucket } from '../gitlab/token_bucket.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import { parseGitalyAddress } from './address.ts';
+import { CallFailure, failureOf } from './call_failure.ts';
+import { callHeaders } from './call_headers.ts';
+import { Channel } from './channel.ts';
+import type { GitalyCallOptions } from './client.ts';
+import { UnreachableError } from './connection.ts';
+import { Endpoints, type Lookup } from './endpoints.ts';
+
+/** A Gitaly that accepts a call and never answers must not hold its caller for ever. */
+const DEFAULT_TIMEOUT_MS = 60_000;
+/** Channels unused for longer are forgotten: tokens and addresses change. */
+const FORGET_CHANNEL_MS = 60 * 60_000;
+
+export interface PoolDeps {
+  readonly limits: { readonly globalApiRateLimit: RateLimit; readonly perServerApiRateLimit: RateLimit };
+  readonly clock: Clock;
+  readonly secureContext: () => SecureContext;
+  readonly userAgent: string;
+  /** How names are resolved; default the system's way. */
+  readonly lookup?: Lookup | undefined;
+}
+
+/** Calls Gitalys, on one channel for each address and token (docs/protocol/gitaly.md). */
+export class Pool {
+  readonly #deps: PoolDeps;
+  readonly #global: TokenBucket;
+  readonly #channels = new Map<string, Channel>();
+
+  constructor(deps: PoolDeps) {
+    this.#deps = deps;
+    this.#global = new TokenBucket(deps.clock, deps.limits.globalApiRateLimit);
+  }
+
+  /**
+   * Makes one call and hands its answers to `receive` until that returns true; the rest is then not asked for.
+   * @throws CallFailure, or AppError InvalidArgument, or the signal's reason
+   */
+  async read<I extends DescMessage, O extends DescMessage>(
+    gitaly: GitalyInfo,
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    receive: (answer: MessageShape<O>) => boolean,
+    options: GitalyCallOptions,
+  ): Promise<void> {
+    const { clock, userAgent } = this.#deps;
+    const path = `/${method.parent.typeName}/${method.name}`;
+    const deadlineMs = clock.monotonicMs() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
+    const transport = await this.#admit(this.#channel(gitaly), path, deadlineMs, options.signal);
+    const abort = new AbortController();
+    const signal = AbortSignal.any([options.signal, abort.signal]);
+    try {
+      const headers = callHeaders(gitaly, userAgent, clock.wallMs());
+      const timeoutMs = Math.max(1, Math.ceil(deadlineMs - clock.monotonicMs()));
+      const input = once(create(method.input, request));
+      const response = await transport.stream(method, signal, timeoutMs, headers, input);
+      for await (const answer of response.message) if (receive(answer)) break;
+    } catch (error) {
+      if (options.signal.aborted) throw options.signal.reason;
+      throw error instanceof ConnectError ? failureOf(error) : error;
+    } finally {
+      abort.abort();
+    }
+  }
+
+  close(): void {
+    for (const channel of this.#channels.values()) channel.close();
+    this.#channels.clear();
+  }
+
+  /** Connects before it takes a token: a Gitaly that is down costs none, and none of the other Gitalys' rate. */
+  async #admit(channel: Channel, path: string, deadlineMs: number, signal: AbortSignal): Promise<Transport> {
+    await this.#connected(channel, signal);
+    for (const limiter of [channel.limiter, this.#global]) {
+      if (this.#deps.clock.monotonicMs() + limiter.waitMs() > deadlineMs) {
+        const message = `${path} is rejected by rpclimiter middleware, please retry later`;
+        throw new CallFailure({ code: StatusCode.ResourceExhausted, message });
+      }
+      await limiter.take(signal);
+    }
+    // It may have gone while this call waited.
+    return this.#connected(channel, signal);
+  }
+
+  async #connected(channel: Channel, signal: AbortSignal): Promise<Transport> {
+    try {
+      return await orAborted(channel.transport(), signal);
+    } catch (error) {
+      if (!(error instanceof UnreachableError)) throw error;
+      throw new CallFailure({ code: StatusCode.Unavailable, message: error.message }, { unavailable: true });
+    }
+  }
+
+  #channel(gitaly: GitalyInfo): Channel {
+    const key = `${gitaly.address}\n${gitaly.token}`;
+    let channel = this.#channels.get(key);
+    if (channel === undefined) {
+      this.#forgetOld();
+      const { clock, limits, lookup } = this.#deps;
+      const endpoints = new Endpoints(parseGitalyAddress(gitaly.address), clock, lookup);
+      channel = new Channel(endpoints, {
+        ...this.#deps,
+        limiter: new TokenBucket(clock, limits.perServerApiRateLimit),
+      });
+      this.#channels.set(key, channel);
+    }
+    return channel;
+  }
+
+  #forgetOld(): void {
+    for (const [key, channel] of this.#channels) {
+      if (channel.idleMs < FORGET_CHANNEL_MS) continue;
+      this.#channels.delete(key);
+      channel.close();
+    }
+  }
+}
+
+async function* once<M>(message: M): AsyncGenerator<M> {
+  yield message;
+}
+
+/** `work` goes on for others that wait for it; this caller no longer does. */
+function orAborted<V>(work: Promise<V>, signal: AbortSignal): Promise<V> {
+  if (signal.aborted) {
+    work.catch(() => {});
+    return Promise.reject(signal.reason);
+  }
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    signal.addEventListener('abort', abort, { once: true });
+    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', abort));
+  });
+}

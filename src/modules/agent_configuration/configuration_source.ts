@@ -1,0 +1,200 @@
+import { createHash } from 'node:crypto';
+import { create, type JsonObject, toBinary } from '@bufbuild/protobuf';
+import type { AgentInfo } from '../../auth/agent_authenticator.ts';
+import { SharedFlight } from '../../auth/shared_flight.ts';
+import { ConfigurationResponseSchema } from '../../gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
+import type { GitalyClient, RepositoryAt } from '../../gitaly/client.ts';
+import { GitalyError } from '../../gitaly/gitaly_error.ts';
+import type { Discovered } from '../../gitaly/reference_discovery.ts';
+import type { GitLabClient } from '../../gitlab/client.ts';
+import { GitLabError } from '../../gitlab/gitlab_error.ts';
+import type { Log } from '../../observability/log.ts';
+import { AppError, errorText } from '../../runtime/app_error.ts';
+import type { PollLoop } from '../../runtime/poll_loop.ts';
+import type { Scope } from '../../runtime/scope.ts';
+import { StatusCode } from '../../runtime/status_code.ts';
+import { ConfigurationError } from './configuration_error.ts';
+import { type Configuration, parseConfiguration } from './parse_configuration.ts';
+
+export interface SourceDeps {
+  readonly gitaly: Pick<GitalyClient, 'findRef' | 'readFile'>;
+  readonly gitlab: Pick<GitLabClient, 'postAgentConfiguration'>;
+  readonly maxFileBytes: number;
+  readonly externalUrl: string;
+  /** What goes on when an agent leaves ends with it. */
+  readonly scope: Scope;
+}
+
+/** An agent whose configuration is in a repository. */
+export type AgentWithRepository = AgentInfo & { readonly repository: NonNullable<AgentInfo['repository']> };
+
+/**
+ * The configuration of one agent, for all of its pods: what one of them has asked for the others need not ask again, and
+ * GitLab is told once.
+ */
+export class ConfigurationSource {
+  readonly #pollers = new Set<PollLoop>();
+  readonly #deps: SourceDeps;
+  #head: { readonly of: string; readonly flight: SharedFlight<Discovered> } | undefined;
+  #response: { readonly of: string; readonly flight: SharedFlight<Uint8Array> } | undefined;
+  #ready: { readonly of: string; readonly bytes: Uint8Array } | undefined;
+  /** The hash of what GitLab has been told. */
+  #told = '';
+
+  constructor(deps: SourceDeps) {
+    this.#deps = deps;
+  }
+
+  /** Whether nobody polls it any more. */
+  get idle(): boolean {
+    return this.#pollers.size === 0;
+  }
+
+  /** `poller` hears of pushes. For a pod that has just come all is looked at again, and GitLab told again. */
+  join(poller: PollLoop): void {
+    this.#pollers.add(poller);
+    this.#ready = undefined;
+    this.#told = '';
+  }
+
+  leave(poller: PollLoop): void {
+    this.#pollers.delete(poller);
+  }
+
+  /** There was a push: an answer that is on its way may be from before it. */
+  poke(): void {
+    this.#head = undefined;
+    for (const poller of this.#pollers) poller.poke();
+  }
+
+  /** The commit at the head of the branch that counts. Rejects like GitalyClient. */
+  head(agent: AgentWithRepository, signal: AbortSignal): Promise<Discovered> {
+    const at = agent.repository;
+    const of = `${placeOf(at)}\n${at.defaultBranch}`;
+    if (this.#head?.of !== of) {
+      const flight = new SharedFlight(
+        (asking) => this.#deps.gitaly.findRef(at, branchRef(agent), { signal: asking }),
+        (ended) => {
+          if (this.#head?.flight === ended) this.#head = undefined;
+        },
+      );
+      this.#head = { of, flight };
+    }
+    return this.#head.flight.join(signal);
+  }
+
+  /**
+   * The message for the agent with its configuration at a commit, serialized.
+   * Rejects with ConfigurationError, or AppError if the file could not be fetched.
+   */
+  response(agent: AgentWithRepository, commitId: string, log: Log, signal: AbortSignal): Promise<Uint8Array> {
+    const of = `${placeOf(agent.repository)}\n${agent.name}\n${commitId}`;
+    if (this.#ready?.of === of) return Promise.resolve(this.#ready.bytes);
+    if (this.#response?.of !== of) {
+      const flight = new SharedFlight(
+        async (asking) => {
+          const bytes = await this.#fetch(agent, commitId, log, asking);
+          this.#ready = { of, bytes };
+          return bytes;
+        },
+        (ended) => {
+          if (this.#response?.flight === ended) this.#response = undefined;
+        },
+      );
+      this.#response = { of, flight };
+    }
+    return this.#response.flight.join(signal);
+  }
+
+  async #fetch(agent: AgentWithRepository, commitId: string, log: Log, signal: AbortSignal): Promise<Uint8Array> {
+    const path = configurationPath(agent.name);
+    const configuration = parseConfiguration(await this.#readFile(agent, path, commitId, signal));
+    warn(configuration, log.with({ commit_id: commitId, file: path }));
+    this.#tellGitLab(agent.id, configuration.forGitLab, log);
+    const { gitops, observability, ciAccess, containerScanning, remoteDevelopment, flux } = configuration.file;
+    const response = create(ConfigurationResponseSchema, {
+      commitId,
+      configuration: {
+        ...(gitops && { gitops }),
+        ...(observability && { observability }),
+        ...(ciAccess && { ciAccess }),
+        ...(containerScanning && { containerScanning }),
+        ...(remoteDevelopment && { remoteDevelopment }),
+        ...(flux && { flux }),
+        agentId: agent.id,
+        projectId: agent.projectId,
+        projectPath: agent.projectPath,
+        gitlabExternalUrl: this.#deps.externalUrl,
+      },
+    });
+    return toBinary(ConfigurationResponseSchema, response);
+  }
+
+  /** A file that is not there is an empty configuration. */
+  async #readFile(
+    agent: AgentWithRepository,
+    path: string,
+    commitId: string,
+    signal: AbortSignal,
+  ): Promise<Uint8Array> {
+    const { gitaly, maxFileBytes: maxBytes } = this.#deps;
+    try {
+      return await gitaly.readFile(agent.repository, { revision: commitId, path, maxBytes }, { signal });
+    } catch (error) {
+      if (!(error instanceof GitalyError)) throw error;
+      if (error.kind === 'NotFound') return new Uint8Array();
+      if (error.kind === 'FileTooBig' || error.kind === 'UnexpectedTreeEntryType') {
+        throw new ConfigurationError(`agent configuration file: ${error.message}`, undefined, error);
+      }
+      throw new AppError(StatusCode.Unavailable, `fetch agent configuration: ${error.message}`, { cause: error });
+    }
+  }
+
+  /** In the background: what GitLab makes of it never concerns the agent. */
+  #tellGitLab(agentId: bigint, configuration: JsonObject, log: Log): void {
+    const hash = createHash('sha256').update(JSON.stringify(configuration)).digest('base64');
+    if (hash === this.#told) return;
+    this.#told = hash;
+    const { gitlab, scope } = this.#deps;
+    gitlab.postAgentConfiguration(agentId, configuration, { signal: scope.signal }).catch((error: unknown) => {
+      if (this.#told === hash) this.#told = '';
+      if (scope.closed) return;
+      if (error instanceof GitLabError && error.status === 404) {
+        log.debug('Failed to notify GitLab of new agent configuration. Deleted agent?', { error: errorText(error) });
+      } else log.error('Failed to notify GitLab of new agent configuration', { error: errorText(error) });
+    });
+  }
+}
+
+/** The reference that an agent's configuration is read at. */
+export function branchRef({ repository: { defaultBranch } }: AgentWithRepository): string {
+  return `refs/heads/${defaultBranch}`;
+}
+
+/**
+ * Where an agent's configuration is.
+ * @throws ConfigurationError if that would be anywhere else: names come from outside
+ */
+export function configurationPath(agentName: string): string {
+  if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?$/.test(agentName)) {
+    throw new ConfigurationError(`agent configuration file: invalid agent name ${JSON.stringify(agentName)}`);
+  }
+  return `.gitlab/agents/${agentName}/config.yaml`;
+}
+
+function placeOf({ gitaly, repository }: RepositoryAt): string {
+  return `${gitaly.address}\n${gitaly.token}\n${repository.storageName}\n${repository.relativePath}`;
+}
+
+function warn({ unknownKeys, tooLong }: Configuration, log: Log): void {
+  if (unknownKeys.length > 0) {
+    const keys = unknownKeys.slice(0, 20).map(({ path, line }) => `${path} (line ${line})`);
+    log.info('Config: unknown keys are ignored', {
+      keys,
+      ...(unknownKeys.length > 20 && { more: unknownKeys.length - 20 }),
+    });
+  }
+  if (tooLong.length > 0) {
+    log.warn('Config: GitLab takes only the first 500 entries of a list', { lists: tooLong });
+  }
+}
