@@ -12,3 +12,18 @@ if [ ! -e node_modules/.package-lock.json ] || [ package-lock.json -nt node_modu
   echo "Installing packages (npm ci) …"
   npm ci --no-audit --no-fund --loglevel=error
 fi
+
+# The pinned Node needs a library that Node 20 does without, so that small systems may lack it.
+if ! said=$(./scripts/node --version 2>&1); then
+  case $said in
+    *libatomic*) ;;
+    *) echo "$0: $said" >&2; exit 1 ;;
+  esac
+  if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then
+    echo "Installing libatomic1, which Node 26 needs …"
+    (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends libatomic1) >/dev/null
+  else
+    echo "$0: Node 26 needs libatomic.so.1; install it first (Debian: libatomic1, Fedora: libatomic)" >&2
+    exit 1
+  fi
+fi
