@@ -10,7 +10,6 @@ import { StatusCode } from '../runtime/status_code.ts';
 import {
   decodeData,
   decodeResponseHeader,
-  encodeData,
   encodeRequestHeader,
   HttpPart,
   REQUEST_TRAILER,
@@ -18,12 +17,8 @@ import {
   type ResponseHead,
   ResponsePart,
 } from './http_wire.ts';
+import { RequestBody } from './request_body.ts';
 import { UpgradedConnection } from './upgraded_connection.ts';
-
-/** The largest piece of a body that one message carries (docs/protocol/http_over_grpc.md, chunks). */
-export const CHUNK_BYTES = 32 << 10;
-/** Of a request body that nobody wants any more, so much is read and dropped before the connection is closed. */
-const DISCARD_BYTES = 1 << 20;
 
 const responseParts = new Automaton({
   [START]: [HttpPart.header],
@@ -73,11 +68,9 @@ export class HttpExchange implements CallSink {
   /** Bytes of the body that may still come; -1 if the answer does not say. */
   #remaining = -1;
   #bodyStarted = false;
-  #discarded = 0;
   /** The agent has been told that the request is complete. */
   #halfClosed = false;
-  /** Goes on reading the request's body; set while there is one. */
-  #readOn: (() => void) | undefined;
+  #body: RequestBody | undefined;
   /** The call is over, for better or worse. */
   #over = false;
 
@@ -95,7 +88,13 @@ export class HttpExchange implements CallSink {
     this.#response.on('close', () => this.#clientGone());
     if (head.contentLength !== 0) {
       call.write(encodeRequestHeader(head));
-      this.#sendBody();
+      this.#body = new RequestBody(this.#request, call, {
+        sent: () => {
+          call.write(REQUEST_TRAILER, true);
+          this.#halfClose();
+        },
+        brokenOff: () => this.#clientGone(),
+      });
       return;
     }
     call.write(encodeRequestHeader(head), true);
@@ -110,61 +109,6 @@ export class HttpExchange implements CallSink {
   #halfClose(): void {
     this.#halfClosed = true;
     this.#call.halfClose();
-  }
-
-  // ---- the request's body
-
-  #sendBody(): void {
-    const request = this.#request;
-    const call = this.#call;
-    let scheduled = false;
-    let agentIsSlow = false;
-    const pump = () => {
-      scheduled = false;
-      while (!this.#over) {
-        if (agentIsSlow) return;
-        const chunk = readArrived(request);
-        if (chunk === null) return;
-        agentIsSlow = !this.#sendChunk(chunk);
-      }
-      this.#discardBody();
-    };
-    this.#readOn = () => {
-      agentIsSlow = false;
-      pump();
-    };
-    call.onDrain(this.#readOn);
-    // The parser hands over one chunk after the other. Reading when it is through with a packet joins the small ones.
-    request.on('readable', () => {
-      if (!scheduled) setImmediate(pump);
-      scheduled = true;
-    });
-    request.on('end', () => {
-      call.write(REQUEST_TRAILER, true);
-      this.#halfClose();
-    });
-    request.on('error', () => this.#clientGone());
-  }
-
-  #sendChunk(chunk: Buffer): boolean {
-    let ready = true;
-    for (let at = 0; at < chunk.length; at += CHUNK_BYTES) {
-      ready = this.#call.write(encodeData(HttpPart.data, chunk.subarray(at, at + CHUNK_BYTES)));
-    }
-    return ready;
-  }
-
-  /** Lets a client that is answered before it has sent everything finish, if that does not take too much. */
-  #discardBody(): void {
-    for (;;) {
-      const chunk = readArrived(this.#request);
-      if (chunk === null) return;
-      this.#discarded += chunk.length;
-      if (this.#discarded > DISCARD_BYTES) {
-        this.#request.destroy();
-        return;
-      }
-    }
   }
 
   // ---- the answer
@@ -304,7 +248,7 @@ export class HttpExchange implements CallSink {
 
   end(status: GrpcStatus): void {
     this.#over = true;
-    this.#readOn?.();
+    this.#body?.callOver();
     if (this.#upgraded !== undefined) {
       this.#upgraded.end(status);
       return;
@@ -321,7 +265,7 @@ export class HttpExchange implements CallSink {
   #giveUp(status: GrpcStatus): void {
     this.#over = true;
     this.#call.cancel(status);
-    this.#readOn?.();
+    this.#body?.callOver();
     if (this.#upgraded !== undefined) this.#upgraded.end(status);
     else this.#failed(status);
   }
@@ -347,11 +291,6 @@ export class HttpExchange implements CallSink {
 
 function flushHead(exchange: HttpExchange): void {
   exchange.flushHead();
-}
-
-/** All that has arrived of a body, in one piece; null: nothing now. `read()` without a size may return less. */
-function readArrived(request: IncomingMessage): Buffer | null {
-  return request.read(request.readableLength || undefined) as Buffer | null;
 }
 
 /** Whether an answer has the body that its Content-Length speaks of. */

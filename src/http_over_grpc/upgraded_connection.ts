@@ -2,8 +2,9 @@ import type { Call } from '../grpc/call.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
 import { returnBuffer } from '../runtime/buffer_pool.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import { CHUNK_BYTES, type UpgradeSocket } from './http_exchange.ts';
+import type { UpgradeSocket } from './http_exchange.ts';
 import { encodeData, HttpPart } from './http_wire.ts';
+import { CHUNK_BYTES } from './request_body.ts';
 
 /**
  * How long an agent may take to end the call after the client has closed its side. Real agents end it only when the cluster
