@@ -1,4 +1,4 @@
-import { BackwardsWriter, WireReader } from '../grpc/protobuf_wire.ts';
+import { BackwardsWriter, varintSize, WireReader, writeVarint } from '../grpc/protobuf_wire.ts';
 
 /**
  * gitlab.agent.grpctool.HttpRequest and HttpResponse, written and read in place (docs/protocol/http_over_grpc.md). Both are
@@ -52,10 +52,14 @@ export function encodeRequestHeader(head: RequestHead): Buffer {
 
 /** HttpRequest{data} or, after an upgrade, HttpRequest{upgradeData}. */
 export function encodeData(part: typeof HttpPart.data | typeof HttpPart.upgradeData, data: Uint8Array): Buffer {
-  writer.start();
-  writer.field(TAG.bytes1, data);
-  writer.wrap(part === HttpPart.data ? TAG.bytes2 : TAG.bytes4, 0);
-  return writer.finish();
+  const inner = 1 + varintSize(data.length) + data.length;
+  const message = Buffer.allocUnsafe(1 + varintSize(inner) + inner);
+  message[0] = part === HttpPart.data ? TAG.bytes2 : TAG.bytes4;
+  let at = writeVarint(message, 1, inner);
+  message[at++] = TAG.bytes1;
+  at = writeVarint(message, at, data.length);
+  message.set(data, at);
+  return message;
 }
 
 /** HttpRequest{trailer}: the end of the body. */
