@@ -74,25 +74,38 @@ export class HttpTransport implements Transport {
   /** Gives the slot back when the exchange is over. */
   #exchange(request: HttpRequest, signal: AbortSignal) {
     const sent = this.#startOrRelease(request);
-    let answered = false;
+    let answer: IncomingMessage | undefined;
     let lost = false;
     const response = new Promise<HttpResponse>((resolve, reject) => {
-      const abort = () => sent.destroy(new Error('aborted'));
+      const giveUp = (error: Error) => {
+        sent.destroy(error);
+        // Deno 2.9 tells nobody of the end of a request that went over a kept connection.
+        answer?.destroy(error);
+        reject(error);
+        end();
+      };
+      const abort = () => giveUp(new Error('aborted'));
+      const patience = startPatience(sent, this.#options.clock, giveUp);
+      let isOver = false;
+      const end = () => {
+        if (isOver) return;
+        isOver = true;
+        this.#slots.release();
+        patience.stop();
+        signal.removeEventListener('abort', abort);
+      };
       signal.addEventListener('abort', abort, { once: true });
-      const patience = startPatience(sent, this.#options.clock);
       sent.once('response', (incoming) => {
-        answered = true;
+        answer = incoming;
         patience.stop();
         resolve(responseOf(incoming));
       });
       sent.on('error', (error: NodeJS.ErrnoException) => {
-        lost = !answered && sent.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+        lost = answer === undefined && sent.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
         reject(error);
       });
       sent.once('close', () => {
-        this.#slots.release();
-        patience.stop();
-        signal.removeEventListener('abort', abort);
+        end();
         reject(new Error('the connection was closed before the answer'));
       });
       sent.end(request.body);
@@ -131,11 +144,11 @@ export class HttpTransport implements Transport {
 }
 
 /** Ends the request if GitLab, having got it whole, does not begin to answer. */
-function startPatience(sent: ClientRequest, clock: Clock): { stop(): void } {
+function startPatience(sent: ClientRequest, clock: Clock, giveUp: (error: Error) => void): { stop(): void } {
   let timer: Timer | undefined;
   const begin = () => {
     timer = clock.startTimer(RESPONSE_HEADER_TIMEOUT_MS, () => {
-      sent.destroy(new Error('timeout awaiting response headers'));
+      giveUp(new Error('timeout awaiting response headers'));
     });
   };
   sent.once('finish', begin);
