@@ -43,7 +43,7 @@ const [preamble, ...examples] = page
     });
   });
 
-const missing = ['bash', 'curl', 'openssl'].find((tool) => spawnSync(tool, ['--version']).status !== 0);
+const missing = ['bash', 'curl', 'openssl'].find((tool) => spawnSync('sh', ['-c', `command -v ${tool}`]).status !== 0);
 if (missing !== undefined)
   process.stderr.write(`SKIPPED: the commands of docs/internal-api.md: there is no ${missing}\n`);
 

@@ -1,0 +1,39 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { asGoWouldAnswer, goTrailers } from './grpc_answer.ts';
+
+const message = (text: string) => goTrailers(new Headers({ 'grpc-message': encodeURIComponent(text) }))['grpc-message'];
+
+test('there is always a message, and the other trailers stay', () => {
+  assert.deepEqual(goTrailers(new Headers({ 'grpc-status': '0', 'x-more': '1' })), {
+    'grpc-status': '0',
+    'x-more': '1',
+    'grpc-message': '',
+  });
+});
+
+test('messages are encoded no more than they must be', () => {
+  assert.equal(message('JWT validation failed'), 'JWT validation failed');
+  assert.equal(message('50 % of "é"\n'), '50 %25 of "%C3%A9"%0A');
+});
+
+test('what the library finds by itself is said as servers in Go say it', () => {
+  assert.equal(
+    message('parse binary: premature EOF'),
+    'grpc: error unmarshalling request: proto: cannot parse invalid wire-format data',
+  );
+  assert.equal(
+    message('message size 5242880 is larger than configured readMaxBytes 4194304'),
+    'grpc: received message larger than max (5242880 vs. 4194304)',
+  );
+  assert.equal(
+    message('unknown compression "snappy": supported encodings are gzip,br'),
+    'grpc: Decompressor is not installed for grpc-encoding "snappy"',
+  );
+});
+
+test('the content type is the request’s', () => {
+  const header = new Headers({ 'content-type': 'application/grpc+proto' });
+  const response = asGoWouldAnswer({ status: 200, header }, 'application/grpc');
+  assert.equal(response.header?.get('content-type'), 'application/grpc');
+});
