@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import { startBackend } from '../support/backend.ts';
 import { startCluster } from '../support/cluster.ts';
+import { dial } from '../support/endpoint.ts';
 import { startGitLab } from '../support/gitlab/gitlab.ts';
 import { ask } from '../support/http_client.ts';
 import type { Places } from '../support/kas_config.ts';
@@ -137,9 +138,20 @@ test('the Linux package’s file starts the server, and its users are served wit
     const six = { ...server.endpoints.agent, host: '::1' };
     assert.equal((await ask(six, { path: '/' })).status, 426, 'localhost is both families');
     assert.equal((await ask(server.endpoints.agent, { path: '/' })).status, 426);
+    for (const api of [server.endpoints.api, server.endpoints.privateApi]) (await dial(api)).destroy();
   } finally {
     await server.stop(15_000);
     await gitlab.close();
+  }
+});
+
+test('what the file does not name stays closed', async () => {
+  const server = await startServer();
+  try {
+    for (const api of [server.endpoints.api, server.endpoints.privateApi])
+      await assert.rejects(dial(api), { code: 'ECONNREFUSED' });
+  } finally {
+    await server.stop();
   }
 });
 

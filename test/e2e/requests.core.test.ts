@@ -63,6 +63,8 @@ const paths: Record<string, Handler> = {
       ['Set-Cookie', 'evil=1'],
       ['X-Accel-Redirect', '/etc/passwd'],
       ['Report-To', '{}'],
+      ['X-Mine', 'allowed by the configuration'],
+      ['X-Theirs', 'not allowed'],
       ['Keep-Alive', 'timeout=5'],
       ['Access-Control-Allow-Origin', '*'],
     ] as never);
@@ -73,7 +75,10 @@ const paths: Record<string, Handler> = {
 describe('requests', () => {
   let cluster: Cluster;
   before(async () => {
-    cluster = await startCluster({ backend: await startBackend({ paths }) });
+    cluster = await startCluster({
+      backend: await startBackend({ paths }),
+      config: { agent: { kubernetes_api: { extra_allowed_response_headers: ['x-mine'] } } },
+    });
   });
   after(() => cluster.stop());
 
@@ -186,7 +191,8 @@ describe('requests', () => {
     const { headers } = await cluster.ask({ path: '/headers' });
     assert.equal(headers['audit-id'], 'a-1');
     assert.equal(headers.warning, '299 - "one", 299 - "two"');
-    for (const name of ['set-cookie', 'x-accel-redirect', 'report-to', 'access-control-allow-origin'])
+    assert.equal(headers['x-mine'], 'allowed by the configuration');
+    for (const name of ['set-cookie', 'x-accel-redirect', 'report-to', 'access-control-allow-origin', 'x-theirs'])
       assert.equal(headers[name], undefined, name);
     assert.match(String(headers.via), /gitlab-kas\/v19\.3\.0/);
   });
