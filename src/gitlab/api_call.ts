@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { GitLabConfig } from '../config/config.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
@@ -17,8 +18,10 @@ export interface ApiRequest {
   readonly path: string;
   readonly query?: Query;
   /** Besides those that every call has. */
-  readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: Buffer;
+  readonly headers?: Readonly<Record<string, string | readonly string[]>>;
+  readonly body?: Buffer | Readable | undefined;
+  /** Whether the answer is for somebody else: then it comes as GitLab has it, in an encoding that he asked for, if any. */
+  readonly raw?: boolean;
   /** Whether the call is repeated while GitLab is in trouble. */
   readonly retry: boolean;
 }
@@ -74,19 +77,21 @@ export class ApiCaller {
     }
   }
 
-  #headers(request: ApiRequest, { correlationId }: CallOptions): Record<string, string> {
+  #headers(request: ApiRequest, { correlationId }: CallOptions): Record<string, string | readonly string[]> {
     const { identity, config, clock } = this.#deps;
-    const headers = {
+    const { body } = request;
+    const headers: Record<string, string | readonly string[]> = {
       'User-Agent': identity,
-      ...(request.body !== undefined && { 'Content-Length': String(request.body.length) }),
+      ...(Buffer.isBuffer(body) && { 'Content-Length': String(body.length) }),
+      ...(body !== undefined && !Buffer.isBuffer(body) && { 'Transfer-Encoding': 'chunked' }),
       ...request.headers,
       'Gitlab-Kas-Api-Request': requestToken(config.authenticationSecret, clock.wallMs()),
       ...(correlationId !== undefined && { 'X-Request-Id': correlationId }),
-      'Accept-Encoding': 'gzip',
+      ...(!request.raw && { 'Accept-Encoding': 'gzip' }),
     };
     for (const [name, value] of Object.entries(headers)) {
       // Tokens come from outside. The text names the header only: the value is a secret.
-      if (/[^\t\x20-\x7e\x80-\xff]/.test(value)) {
+      if ([value].flat().some((one) => /[^\t\x20-\x7e\x80-\xff]/.test(one))) {
         throw new AppError(StatusCode.InvalidArgument, `invalid header field value for "${name}"`);
       }
     }

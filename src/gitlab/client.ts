@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { JsonObject } from '@bufbuild/protobuf';
 import type {
   AllowedAgentsForJob,
@@ -5,6 +6,8 @@ import type {
   GetAgentInfoResponse,
 } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { PlainJson } from './plain_json.ts';
+import type { HttpResponse } from './transport.ts';
+import type { Query } from './url.ts';
 
 export interface CallOptions {
   readonly signal: AbortSignal;
@@ -29,6 +32,20 @@ export interface Usage {
 /** By name. */
 export type AgentEvents = ReadonlyMap<string, readonly PlainJson[]>;
 
+/** A request of a module in an agent to its other half in GitLab, which alone knows what it means. */
+export interface ModuleRequest {
+  readonly method: string;
+  /** The module's name, as it is. */
+  readonly module: string;
+  /** Behind the module's name: decoded, begins with a slash. */
+  readonly path: string;
+  readonly query: Query;
+  /** In any case; those that say who asks are replaced. */
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
+  /** Only what is in memory can be sent again, so calls with a stream are never repeated. */
+  readonly body: Buffer | Readable | undefined;
+}
+
 /**
  * GitLab's internal REST API (docs/protocol/gitlab.md). Calls reject with GitLabError for a status they do not accept, with
  * AppError Unavailable if GitLab cannot be reached or breaks off, Internal if its answer makes no sense, InvalidArgument if
@@ -38,6 +55,10 @@ export interface GitLabClient {
   agentInfo(agentToken: string, options: CallOptions): Promise<GetAgentInfoResponse>;
   allowedAgents(jobToken: string, options: CallOptions): Promise<AllowedAgentsForJob>;
   authorizeProxyUser(question: ProxyUserQuestion, options: CallOptions): Promise<AuthorizeProxyUserResponse>;
+  /** Whether the agent may read the project; refusals of any kind mean that it may not. */
+  verifyProjectAccess(agentToken: string, projectPath: string, options: CallOptions): Promise<boolean>;
+  /** GitLab's answer, whatever its status; its body must be read to its end or destroyed. */
+  moduleRequest(agentToken: string, request: ModuleRequest, options: CallOptions): Promise<HttpResponse>;
   /** @param configuration an agent's configuration file as JSON */
   postAgentConfiguration(agentId: bigint, configuration: JsonObject, options: CallOptions): Promise<void>;
   reportUsage(usage: Usage, options: CallOptions): Promise<void>;

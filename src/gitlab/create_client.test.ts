@@ -177,5 +177,5 @@ test('every request says who asks', async () => {
   await assert.rejects(client.allowedAgents('job', options));
   const headers = transport.requests[0]?.headers;
   assert.equal(headers?.['User-Agent'], 'gitlab-kas/v1/abc');
-  assert.match(headers?.['Gitlab-Kas-Api-Request'] ?? '', /^[\w-]+\.[\w-]+\.[\w-]+$/);
+  assert.match(String(headers?.['Gitlab-Kas-Api-Request']), /^[\w-]+\.[\w-]+\.[\w-]+$/);
 });

@@ -10,7 +10,9 @@ import { AgentEventsEndpoint } from './endpoints/agent_events.ts';
 import { AgentInfoEndpoint } from './endpoints/agent_info.ts';
 import { allowedAgents } from './endpoints/allowed_agents.ts';
 import { authorizeProxyUser } from './endpoints/authorize_proxy_user.ts';
+import { moduleRequest } from './endpoints/module_request.ts';
 import { reportUsage } from './endpoints/usage_metrics.ts';
+import { verifyProjectAccess } from './endpoints/verify_project_access.ts';
 import { proxyFor } from './proxy_choice.ts';
 import { HttpTransport, type Transport } from './transport.ts';
 
@@ -50,6 +52,9 @@ export function createGitLabClientOver(transport: Transport, deps: Deps): GitLab
     agentInfo: (agentToken, options) => agentInfo.get(agentToken, options),
     allowedAgents: (jobToken, options) => allowedAgents(api, jobToken, options),
     authorizeProxyUser: (question, options) => authorizeProxyUser(api, question, options),
+    verifyProjectAccess: (agentToken, projectPath, options) =>
+      verifyProjectAccess(api, agentToken, projectPath, options),
+    moduleRequest: (agentToken, request, options) => moduleRequest(api, agentToken, request, options),
     postAgentConfiguration: (agentId, configuration, options) =>
       postAgentConfiguration(api, agentId, configuration, options),
     reportUsage: (usage, options) => reportUsage(api, usage, options),

@@ -17,8 +17,9 @@ export interface HttpRequest {
   /** Path and query as they go onto the wire. */
   readonly target: string;
   /** In the order in which they are sent. */
-  readonly headers: Readonly<Record<string, string>>;
-  readonly body: Buffer | undefined;
+  readonly headers: Readonly<Record<string, string | readonly string[]>>;
+  /** A stream is read once, and destroyed if the exchange ends before it does. */
+  readonly body: Buffer | Readable | undefined;
 }
 
 export interface HttpResponse {
@@ -108,7 +109,7 @@ export class HttpTransport implements Transport {
         end();
         reject(new Error('the connection was closed before the answer'));
       });
-      sent.end(request.body);
+      sendBody(sent, request.body);
     });
     return { response, lostKeptConnection: () => lost };
   }
@@ -158,6 +159,16 @@ function startPatience(sent: ClientRequest, clock: Clock, giveUp: (error: Error)
       timer?.stop();
     },
   };
+}
+
+function sendBody(sent: ClientRequest, body: Buffer | Readable | undefined): void {
+  if (body === undefined || Buffer.isBuffer(body)) {
+    sent.end(body);
+    return;
+  }
+  body.on('error', (error) => sent.destroy(error));
+  sent.once('close', () => body.destroy());
+  body.pipe(sent);
 }
 
 function responseOf(incoming: IncomingMessage): HttpResponse {

@@ -1,5 +1,6 @@
 import { type GetAgentInfoResponse, GetAgentInfoResponseSchema } from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { agentTokenHeaders } from '../agent_token_headers.ts';
 import { readAnswer } from '../answer.ts';
 import type { ApiCaller } from '../api_call.ts';
 import type { CallOptions } from '../client.ts';
@@ -66,18 +67,6 @@ export class AgentInfoEndpoint {
     const expected = { schema: GetAgentInfoResponseSchema, validate };
     return readAnswer(response, path, expected, options.signal, this.#clock);
   }
-}
-
-/**
- * An agent's token, where each release of GitLab looks for it. Below /internal/kubernetes/ a bearer that is no user's token
- * does no harm; elsewhere it may be refused as one.
- */
-function agentTokenHeaders(path: string, agentToken: string): Record<string, string> {
-  return {
-    ...(path.startsWith('/api/v4/internal/kubernetes/') && { Authorization: `Bearer ${agentToken}` }),
-    'Gitlab-Agent-Api-Request': agentToken,
-    'Gitlab-Agentk-Api-Request': agentToken,
-  };
 }
 
 function validate(answer: GetAgentInfoResponse): Violations {
