@@ -61,6 +61,9 @@ export async function startCluster<B extends ApiServer = Backend>(options: Clust
     ...options,
     gitlab,
     config: mergeConfig({ agent: { kubernetes_api: { url_path_prefix: urlPathPrefix } } }, options.config ?? {}),
+  }).catch(async (error: unknown) => {
+    await Promise.all([backend.close(), gitlab?.close()]); // they would keep the test's process from ending
+    throw error;
   });
   const agentLink = await startForwarder(server.endpoints.agent);
   const agents: { close(): Promise<void> }[] = [];
