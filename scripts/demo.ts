@@ -100,7 +100,7 @@ async function run(): Promise<void> {
   say(`\n${instructions(place, !withoutKubectl)}`);
 }
 
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => void end(0));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => void end(0));
 try {
   await run();
 } catch (error) {
