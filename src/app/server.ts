@@ -1,6 +1,8 @@
 import { ConnectionLimit } from '../auth/connection_limit.ts';
 import type { Config } from '../config/config.ts';
 import { createAgentRegistrar } from '../modules/agent_registrar/register.ts';
+import { ProjectAccess } from '../modules/flux/project_access.ts';
+import { createReconcileProjects } from '../modules/flux/reconcile_projects.ts';
 import { createConnect, isConnect } from '../modules/reverse_tunnel/connect.ts';
 import type { Front } from '../net/front.ts';
 import type { Log } from '../observability/log.ts';
@@ -59,6 +61,15 @@ async function openFronts(
   const tunnels = new TunnelRegistry();
   const router = new Router({ tunnels, scope, log });
   const connect = createConnect({ agents, tunnels });
+  const { clock } = scope;
+  const reconcileProjects = createReconcileProjects({
+    agents,
+    access: gitlab && new ProjectAccess({ gitlab, clock, errors: store.errorCache, log }),
+    events: store.eventBus,
+    usage: usage.counters,
+    metrics,
+    log: log.with({ mod_name: 'flux' }),
+  });
   const { listen } = config.agent;
   const externalUrl = config.gitlab?.externalUrl ?? '';
 
@@ -71,6 +82,7 @@ async function openFronts(
       methods: [
         connect,
         getConfiguration,
+        reconcileProjects,
         ...createAgentRegistrar({
           agents,
           directory: store.agentDirectory,

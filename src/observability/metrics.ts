@@ -6,6 +6,9 @@ export interface Metrics {
   readonly registry: Registry;
   /** Agents that were turned away because their token has opened too many connections. */
   readonly agentRateExceeded: { inc(): void };
+  /** Pushes that agents with Flux were told of, and those that they were too slow for. */
+  readonly fluxNotifications: { inc(): void };
+  readonly fluxDroppedNotifications: { inc(): void };
 }
 
 /** @param connectedAgents asked at each scrape; what it rejects with makes the sample NaN */
@@ -31,5 +34,15 @@ export function createMetrics(connectedAgents: () => Promise<number>): Metrics {
     help: 'Connections of agents refused because their token has opened too many in a minute.',
     registers,
   });
-  return { registry, agentRateExceeded };
+  const fluxNotifications = new Counter({
+    name: 'flux_git_push_notifications_total',
+    help: 'Pushes that agents with Flux were told of.',
+    registers,
+  });
+  const fluxDroppedNotifications = new Counter({
+    name: 'flux_dropped_git_push_notifications_total',
+    help: 'Pushes that agents with Flux were not told of, because they were too slow.',
+    registers,
+  });
+  return { registry, agentRateExceeded, fluxNotifications, fluxDroppedNotifications };
 }

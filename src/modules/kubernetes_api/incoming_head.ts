@@ -4,7 +4,7 @@ import {
   HeaderNameTable,
   HOP_BY_HOP_HEADERS,
   isToken,
-} from './header_name.ts';
+} from '../../http_over_grpc/header_name.ts';
 import { textFromBytes } from './text.ts';
 import { type ValueLists, ValueListsBuilder } from './value_lists.ts';
 

@@ -1,12 +1,12 @@
-import type { Log } from '../../observability/log.ts';
-import { addCorsHeaders } from './cors.ts';
 import {
   addConnectionTokens,
   canonicalHeaderName,
   HeaderNameTable,
   HOP_BY_HOP_HEADERS,
   isToken,
-} from './header_name.ts';
+} from '../../http_over_grpc/header_name.ts';
+import type { Log } from '../../observability/log.ts';
+import { addCorsHeaders } from './cors.ts';
 import { bytesFromText } from './text.ts';
 
 /** What the answer to a request must look like, whatever the cluster says. */

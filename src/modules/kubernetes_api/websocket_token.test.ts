@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { Secret } from '../../config/secret.ts';
+import { isToken } from '../../http_over_grpc/header_name.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
 import type { Decision } from './authorize.ts';
-import { isToken } from './header_name.ts';
 import { readIncomingHead } from './incoming_head.ts';
 import { takeWebSocketToken, WebSocketTokens } from './websocket_token.ts';
 
