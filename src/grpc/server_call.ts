@@ -42,6 +42,8 @@ const WRITE_BUFFER_BYTES = 128 << 10;
 const carried = Symbol('call');
 type CarryingStream = ServerHttp2Stream & { [carried]: ServerCall };
 
+const DEADLINE_PASSED: GrpcStatus = { code: StatusCode.DeadlineExceeded, message: 'context deadline exceeded' };
+
 /** The handler ended the stream without saying how. */
 const NO_STATUS: GrpcStatus = { code: StatusCode.Unknown, message: '' };
 
@@ -54,6 +56,8 @@ export class ServerCall implements MessageHandler {
   readonly session: CallSession;
   /** True if messages to the client are compressed. */
   readonly compress: boolean;
+  /** How the call ends at its deadline; to a stream without an end of its own that may be as good as any. */
+  deadlineStatus = DEADLINE_PASSED;
   readonly #stream: CarryingStream;
   /** Let go once reading has begun: most calls then wait for half an hour. */
   #headers: IncomingHttpHeaders | undefined;
@@ -257,7 +261,7 @@ export class ServerCall implements MessageHandler {
 
   #deadlinePassed(): void {
     if (this.#over) return;
-    this.end({ code: StatusCode.DeadlineExceeded, message: 'context deadline exceeded' });
+    this.end(this.deadlineStatus);
     this.#sink?.cancelled();
   }
 

@@ -45,7 +45,7 @@ function setUp(verify: Verify = () => Promise.resolve(true)) {
     await settled();
   };
   const follow = async (...ids: string[]) => {
-    const played = playedCall();
+    const played = playedCall({ 'grpc-timeout': '10M' });
     const handled = Promise.resolve(method.handle(played.call, 'tok'));
     handled.catch(() => {}); // the test looks at it later
     played.asks(ReconcileProjectsRequestSchema, { project: ids.map((id) => ({ id })) });
@@ -142,6 +142,13 @@ test('the stream ends well when its connection is old, and nothing is asked for 
   assert.match(String(status()), /^0 /);
   assert.deepEqual(asked, []);
   assert.equal(lines.at(-1)?.message, 'Stopped reconcile projects ...');
+});
+
+test('the client may say how long it wants to hear of pushes', async () => {
+  const { follow } = setUp();
+  const played = await follow('g/app');
+  played.clock.advance(10 * 60_000);
+  assert.match(String(played.status()), /^0 /);
 });
 
 test('an agent that leaves is forgotten', async () => {

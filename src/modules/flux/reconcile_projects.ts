@@ -97,6 +97,7 @@ function tellOfPushes(
   const unsubscribe = deps.events.subscribe(({ project }) => {
     if (project !== undefined && projects.has(project.fullPath)) queue.add(project);
   });
+  call.deadlineStatus = OK;
   const stopWaitingForAge = call.session.onAge(() => call.end(OK));
   call.onOver(() => {
     stopWaitingForAge();
