@@ -25,12 +25,13 @@ export class CallFailure extends Error {
   }
 }
 
-/** What the library throws for a call that was made. */
+/** What the library throws for a call that was made, and that its caller did not cancel. */
 export function failureOf(error: ConnectError): CallFailure {
   const message = error.rawMessage;
-  // Connect's numbers are gRPC's. What has a cause was not said by Gitaly: the connection broke.
-  const broken = error.cause instanceof Error && isNodeError(error.cause);
-  const code = broken ? StatusCode.Unavailable : known(error.code);
+  // Connect's numbers are gRPC's. What has a cause was not said by Gitaly: the connection broke, or its stream was reset.
+  const said = known(error.code);
+  const broken = (error.cause instanceof Error && isNodeError(error.cause)) || said === StatusCode.Canceled;
+  const code = broken ? StatusCode.Unavailable : said;
   return new CallFailure(
     { code, message: broken ? `error reading from server: ${message}` : message },
     { asked: true, unavailable: code === StatusCode.Unavailable, error },

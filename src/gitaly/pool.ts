@@ -22,6 +22,7 @@ import { Endpoints, type Lookup } from './endpoints.ts';
 
 /** A Gitaly that accepts a call and never answers must not hold its caller for ever. */
 const DEFAULT_TIMEOUT_MS = 60_000;
+const DEADLINE_EXCEEDED = { code: StatusCode.DeadlineExceeded, message: 'context deadline exceeded' };
 /** Channels unused for longer are forgotten: tokens and addresses change. */
 const FORGET_CHANNEL_MS = 60 * 60_000;
 
@@ -60,19 +61,24 @@ export class Pool {
     const path = `/${method.parent.typeName}/${method.name}`;
     const deadlineMs = clock.monotonicMs() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const transport = await this.#admit(this.#channel(gitaly), path, deadlineMs, options.signal);
-    const abort = new AbortController();
-    const signal = AbortSignal.any([options.signal, abort.signal]);
+    const timeoutMs = Math.max(1, Math.ceil(deadlineMs - clock.monotonicMs()));
+    const headers = { ...callHeaders(gitaly, userAgent, clock.wallMs()), 'grpc-timeout': `${timeoutMs}m` };
+    // Not the library's timeout: its timer goes on after a call whose end nobody waits for.
+    const late = new AbortController();
+    const timer = clock.startTimer(timeoutMs, () => late.abort());
+    const done = new AbortController();
+    const signal = AbortSignal.any([options.signal, late.signal, done.signal]);
     try {
-      const headers = callHeaders(gitaly, userAgent, clock.wallMs());
-      const timeoutMs = Math.max(1, Math.ceil(deadlineMs - clock.monotonicMs()));
       const input = once(create(method.input, request));
-      const response = await transport.stream(method, signal, timeoutMs, headers, input);
+      const response = await transport.stream(method, signal, undefined, headers, input);
       for await (const answer of response.message) if (receive(answer)) break;
     } catch (error) {
       if (options.signal.aborted) throw options.signal.reason;
+      if (late.signal.aborted) throw new CallFailure(DEADLINE_EXCEEDED, { asked: true });
       throw error instanceof ConnectError ? failureOf(error) : error;
     } finally {
-      abort.abort();
+      timer.stop();
+      done.abort();
     }
   }
 
