@@ -9,6 +9,7 @@ import type { Config } from '../config/config.ts';
 import type { GitLabClient } from '../gitlab/client.ts';
 import { createGitLabClient } from '../gitlab/create_client.ts';
 import type { Log } from '../observability/log.ts';
+import type { Metrics } from '../observability/metrics.ts';
 import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
@@ -25,11 +26,12 @@ export interface Identities {
 export function createIdentities(options: {
   readonly config: Config;
   readonly store: Store;
+  readonly metrics: Metrics;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Identities {
-  const { config, store, scope, log, random } = options;
+  const { config, store, metrics, scope, log, random } = options;
   if (config.gitlab === undefined) {
     const { agents, users } = config.standalone ?? { agents: [], users: [] };
     return {
@@ -39,7 +41,10 @@ export function createIdentities(options: {
     };
   }
   const { clock } = scope;
-  const gitlab = createGitLabClient({ config: config.gitlab, clock, random, log, identity, env: process.env });
+  const { refillRatePerSecond } = config.gitlab.apiRateLimit;
+  const onRateLimited = metrics.observeLimiter('gitlab_client', '{refill/s}', refillRatePerSecond);
+  const { env } = process;
+  const gitlab = createGitLabClient({ config: config.gitlab, clock, random, log, identity, env, onRateLimited });
   scope.own(gitlab);
   const shared = { gitlab, clock, errors: store.errorCache, log };
   return {

@@ -55,7 +55,7 @@ async function openFronts(
   const base = { scope, log, random };
   const store = createMemoryStore({ clock: scope.clock });
   const metrics = createMetrics(() => store.agentDirectory.count());
-  const { gitlab, agents, users } = createIdentities({ ...base, config, store });
+  const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics });
   const usage = startUsageReports({ ...base, config, gitlab, store });
   const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents });
   const tunnels = new TunnelRegistry();
@@ -72,6 +72,8 @@ async function openFronts(
   });
   const { listen } = config.agent;
   const externalUrl = config.gitlab?.externalUrl ?? '';
+  const perMinute = listen.connectionsPerTokenPerMinute;
+  const observeConnections = metrics.observeLimiter('agent_connection', '{connection/token/m}', perMinute);
 
   await openObservability({ ...base, config: config.observability, readiness, metrics });
   const fronts = [
@@ -95,9 +97,13 @@ async function openFronts(
       fallback: (path) => (isConnect(path) ? connect : undefined),
       limit: new ConnectionLimit({
         limiter: store.tokenLimiter,
-        connectionsPerTokenPerMinute: listen.connectionsPerTokenPerMinute,
+        connectionsPerTokenPerMinute: perMinute,
         log,
-        onExceeded: () => metrics.agentRateExceeded.inc(),
+        clock,
+        onDecided(blockedMs, allowed) {
+          observeConnections(blockedMs, allowed);
+          if (!allowed) metrics.agentRateExceeded.inc();
+        },
       }),
     }),
   ];

@@ -5,6 +5,7 @@ import { playedCall } from '../../test/support/doubles/server_call.ts';
 import { recordingLog } from '../../test/support/recording_log.ts';
 import { createGrpcServer } from '../grpc/server.ts';
 import { AppError } from '../runtime/app_error.ts';
+import { FakeClock } from '../runtime/fake_clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { type AgentMethod, authenticated } from './agent_method.ts';
 import { ConnectionLimit } from './connection_limit.ts';
@@ -12,7 +13,8 @@ import { ConnectionLimit } from './connection_limit.ts';
 function setUp(handle: AgentMethod['handle'], allowed = true) {
   const { log, lines } = recordingLog();
   const limiter = { tryTake: () => Promise.resolve(allowed) };
-  const limit = new ConnectionLimit({ limiter, connectionsPerTokenPerMinute: 1, log, onExceeded: () => {} });
+  const clock = new FakeClock();
+  const limit = new ConnectionLimit({ limiter, connectionsPerTokenPerMinute: 1, log, clock, onDecided: () => {} });
   return { method: authenticated({ path: '/s/M', handle }, { limit, log }), log, lines };
 }
 

@@ -20,8 +20,9 @@ function setUp(limiter?: TokenLimiter) {
     limiter: limiter ?? createMemoryStore({ clock }).tokenLimiter,
     connectionsPerTokenPerMinute: 2,
     log,
-    onExceeded: () => {
-      exceeded++;
+    clock,
+    onDecided: (_ms, allowed) => {
+      if (!allowed) exceeded++;
     },
   });
   return { limit, clock, lines, exceeded: () => exceeded };

@@ -1,5 +1,7 @@
+import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
+import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import type { TokenLimiter } from '../store/token_limiter.ts';
 import { tokenHash } from './token_hash.ts';
@@ -18,20 +20,22 @@ export class ConnectionLimit {
   readonly #limiter: TokenLimiter;
   readonly #perMinute: number;
   readonly #log: Log;
-  readonly #onExceeded: () => void;
+  readonly #clock: Clock;
+  readonly #onDecided: LimiterObserver;
   readonly #admissions = new WeakMap<object, Admission>();
 
   constructor(deps: {
     readonly limiter: TokenLimiter;
     readonly connectionsPerTokenPerMinute: number;
     readonly log: Log;
-    /** For the metric `agent_server_rate_exceeded_total`. */
-    readonly onExceeded: () => void;
+    readonly clock: Clock;
+    readonly onDecided: LimiterObserver;
   }) {
     this.#limiter = deps.limiter;
     this.#perMinute = deps.connectionsPerTokenPerMinute;
     this.#log = deps.log;
-    this.#onExceeded = deps.onExceeded;
+    this.#clock = deps.clock;
+    this.#onDecided = deps.onDecided;
   }
 
   /**
@@ -59,6 +63,7 @@ export class ConnectionLimit {
   }
 
   async #count(token: string): Promise<void> {
+    const sinceMs = this.#clock.monotonicMs();
     let taken: boolean;
     try {
       taken = await this.#limiter.tryTake(tokenHash(token), this.#perMinute);
@@ -66,8 +71,8 @@ export class ConnectionLimit {
       this.#log.error('redistool.TokenLimiter: error retrieving minute bucket count', { error: errorText(error) });
       throw exhausted();
     }
+    this.#onDecided(this.#clock.monotonicMs() - sinceMs, taken);
     if (taken) return;
-    this.#onExceeded();
     if (this.#log.debugEnabled) {
       this.#log.debug('redistool.TokenLimiter: rate limit exceeded', { token_limit: this.#perMinute });
     }

@@ -1,5 +1,6 @@
 import type { Readable } from 'node:stream';
 import type { GitLabConfig } from '../config/config.ts';
+import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -34,6 +35,8 @@ export interface ApiCallerDeps {
   readonly log: Log;
   /** `gitlab-kas/<version>/<commit>` */
   readonly identity: string;
+  /** Hears how long the rate limit has held up each attempt. */
+  readonly onRateLimited?: LimiterObserver;
 }
 
 /** Calls GitLab's API: what all endpoints have in common (docs/protocol/gitlab.md). */
@@ -45,7 +48,7 @@ export class ApiCaller {
   constructor(deps: ApiCallerDeps) {
     this.clock = deps.clock;
     this.#deps = deps;
-    this.#limiter = new TokenBucket(deps.clock, deps.config.apiRateLimit);
+    this.#limiter = new TokenBucket(deps.clock, deps.config.apiRateLimit, deps.onRateLimited);
   }
 
   /** GitLab's answer, whatever its status. Every attempt waits for its turn under the rate limit. */

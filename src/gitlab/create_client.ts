@@ -1,5 +1,6 @@
 import type { GitLabConfig } from '../config/config.ts';
 import { clientSecureContext, type Environment } from '../net/trusted_roots.ts';
+import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
@@ -23,6 +24,8 @@ interface Deps {
   readonly log: Log;
   /** `gitlab-kas/<version>/<commit>` */
   readonly identity: string;
+  /** Hears how long the rate limit has held up each attempt. */
+  readonly onRateLimited?: LimiterObserver;
 }
 
 /**

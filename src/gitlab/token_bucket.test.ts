@@ -74,3 +74,24 @@ test('how long one would wait counts those that wait already', async () => {
   clock.advance(50);
   assert.equal(bucket.waitMs(), 150);
 });
+
+test('how long each caller was held up is told, and whether it got through', async () => {
+  const clock = new FakeClock();
+  const seen: [number, boolean][] = [];
+  const bucket = new TokenBucket(clock, { refillRatePerSecond: 10, bucketSize: 1 }, (ms, allowed) => {
+    seen.push([Math.round(ms), allowed]);
+  });
+  await bucket.take(never);
+  const leaver = new AbortController();
+  const second = bucket.take(never);
+  const third = bucket.take(leaver.signal);
+  clock.advance(150);
+  leaver.abort(new Error('gone'));
+  await second;
+  await assert.rejects(third, { message: 'gone' });
+  assert.deepEqual(seen, [
+    [0, true],
+    [100, true],
+    [150, false],
+  ]);
+});

@@ -1,4 +1,5 @@
 import type { RateLimit } from '../config/config.ts';
+import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Clock, Timer } from '../runtime/clock.ts';
 
 interface Waiter {
@@ -9,14 +10,16 @@ interface Waiter {
 export class TokenBucket {
   readonly #clock: Clock;
   readonly #limit: RateLimit;
+  readonly #observe: LimiterObserver | undefined;
   #tokens: number;
   #filledAtMs: number;
   readonly #waiting = new Set<Waiter>();
   #timer: Timer | undefined;
 
-  constructor(clock: Clock, limit: RateLimit) {
+  constructor(clock: Clock, limit: RateLimit, observe?: LimiterObserver) {
     this.#clock = clock;
     this.#limit = limit;
+    this.#observe = observe;
     this.#tokens = limit.bucketSize;
     this.#filledAtMs = clock.monotonicMs();
   }
@@ -27,16 +30,20 @@ export class TokenBucket {
     this.#refill();
     if (this.#waiting.size === 0 && this.#tokens >= 1) {
       this.#tokens--;
+      this.#observe?.(0, true);
       return Promise.resolve();
     }
     return new Promise((resolve, reject) => {
+      const sinceMs = this.#clock.monotonicMs();
       const abort = () => {
         this.#waiting.delete(waiter);
+        this.#observe?.(this.#clock.monotonicMs() - sinceMs, false);
         reject(signal.reason);
       };
       const waiter: Waiter = {
         go: () => {
           signal.removeEventListener('abort', abort);
+          this.#observe?.(this.#clock.monotonicMs() - sinceMs, true);
           resolve();
         },
       };

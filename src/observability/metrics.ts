@@ -1,5 +1,6 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { buildInfo } from '../runtime/build_info.ts';
+import { createLimiterMetrics, type ObserveLimiter } from './limiter_metrics.ts';
 
 /** What is counted, under the names that upstream's dashboards know. */
 export interface Metrics {
@@ -9,6 +10,7 @@ export interface Metrics {
   /** Pushes that agents with Flux were told of, and those that they were too slow for. */
   readonly fluxNotifications: { inc(): void };
   readonly fluxDroppedNotifications: { inc(): void };
+  readonly observeLimiter: ObserveLimiter;
 }
 
 /** @param connectedAgents asked at each scrape; what it rejects with makes the sample NaN */
@@ -44,5 +46,11 @@ export function createMetrics(connectedAgents: () => Promise<number>): Metrics {
     help: 'Pushes that agents with Flux were not told of, because they were too slow.',
     registers,
   });
-  return { registry, agentRateExceeded, fluxNotifications, fluxDroppedNotifications };
+  return {
+    registry,
+    agentRateExceeded,
+    fluxNotifications,
+    fluxDroppedNotifications,
+    observeLimiter: createLimiterMetrics(registry),
+  };
 }

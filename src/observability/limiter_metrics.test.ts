@@ -1,0 +1,20 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { Registry } from 'prom-client';
+import { createLimiterMetrics } from './limiter_metrics.ts';
+
+test("a limiter's limit and decisions", async () => {
+  const registry = new Registry();
+  const observe = createLimiterMetrics(registry)('gitlab_client', '{refill/s}', 50);
+  observe(0, true);
+  observe(60, true);
+  observe(400, false);
+  const lines = (await registry.metrics()).split('\n');
+  const has = (line: string) => assert.ok(lines.includes(line), `${line} is not in\n${lines.join('\n')}`);
+  has('limiter_limit{limiter_name="gitlab_client",unit="{refill/s}"} 50');
+  has('limiter_block_duration_milliseconds_bucket{le="0",allowed="true",limiter_name="gitlab_client"} 1');
+  has('limiter_block_duration_milliseconds_bucket{le="75",allowed="true",limiter_name="gitlab_client"} 2');
+  has('limiter_block_duration_milliseconds_sum{allowed="true",limiter_name="gitlab_client"} 60');
+  has('limiter_block_duration_milliseconds_bucket{le="250",allowed="false",limiter_name="gitlab_client"} 0');
+  has('limiter_block_duration_milliseconds_count{allowed="false",limiter_name="gitlab_client"} 1');
+});
