@@ -22,6 +22,9 @@ import type { Store } from '../store/store.ts';
 import { logUp } from './front_log.ts';
 import type { Readiness } from './readiness.ts';
 
+/** For a whole request of HTTP/1.1, which is small; GitLab's come over HTTP/2. */
+const REQUEST_TIMEOUT_MS = 60_000;
+
 /** What answers on port 8153: GitLab and administrators, over gRPC, gRPC-Web or Connect. */
 export async function openInternalApi(options: {
   readonly listen: RpcListen;
@@ -58,6 +61,7 @@ export async function openInternalApi(options: {
       scope,
       log,
     }),
+    http1: { requestTimeoutMs: REQUEST_TIMEOUT_MS },
     http2: { maxConnectionAgeMs: listen.maxConnectionAgeMs, limitPings: true },
     scope,
     log,

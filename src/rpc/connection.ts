@@ -1,4 +1,4 @@
-import { createContextKey } from '@connectrpc/connect';
+import { type ContextValues, createContextKey } from '@connectrpc/connect';
 
 /**
  * For handlers of long-lived calls: calls a function when the connection has reached its age, or the server leaves. Time to
@@ -7,3 +7,21 @@ import { createContextKey } from '@connectrpc/connect';
 export const onConnectionAge = createContextKey<(f: () => void) => () => void>(() => () => {}, {
   description: 'when the connection has aged',
 });
+
+/** The messages that come before the connection has aged. For handlers that otherwise wait as long as the client likes. */
+export async function* untilAged<T>(messages: AsyncIterable<T>, values: ContextValues): AsyncGenerator<T> {
+  let forget = () => {};
+  const aged = new Promise<undefined>((resolve) => {
+    forget = values.get(onConnectionAge)(() => resolve(undefined));
+  });
+  const incoming = messages[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const next = await Promise.race([incoming.next(), aged]);
+      if (next === undefined || next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    forget();
+  }
+}

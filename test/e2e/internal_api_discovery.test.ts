@@ -105,7 +105,7 @@ describe('discovery on the internal API', () => {
   });
 });
 
-test('who watches health hears that the server leaves, and does not hold it up', async () => {
+test('who watches health, or explores, hears that the server leaves, and does not hold it up', async () => {
   const gitlab = await startGitLab();
   const server = await startServer({ gitlab, config: { api: { listen: { listen_grace_period: '2s' } } } });
   const connection = await grpcConnection(server.endpoints.api);
@@ -113,10 +113,17 @@ test('who watches health hears that the server leaves, and does not hold it up',
   call.sendMessage(HealthCheckRequestSchema, {});
   call.halfClose();
   assert.equal((await call.nextMessage(HealthCheckResponseSchema)).status, Serving.SERVING);
+  const reflection = connection.call('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', {
+    token: undefined,
+    headers: { authorization: `Bearer ${railsJwt(gitlab.secret)}` },
+  });
+  reflection.sendMessage(ServerReflectionRequestSchema, { messageRequest: { case: 'listServices', value: '' } });
+  await reflection.nextMessage(ServerReflectionResponseSchema);
   const stopped = server.stop();
   assert.equal((await call.nextMessage(HealthCheckResponseSchema)).status, Serving.NOT_SERVING);
   assert.equal(await call.next(), undefined);
   assert.deepEqual(await call.status, { code: 0, message: '' });
+  assert.deepEqual(await reflection.status, { code: 0, message: '' });
   connection.close();
   await stopped;
   await gitlab.close();

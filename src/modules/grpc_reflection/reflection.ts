@@ -20,6 +20,7 @@ import {
   ServerReflectionResponseSchema as AlphaResponseSchema,
   ServerReflection as ReflectionV1Alpha,
 } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import { untilAged } from '../../rpc/connection.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 import { Descriptors } from './descriptors.ts';
 
@@ -38,13 +39,13 @@ export function createReflection(services: readonly DescService[]): (router: Con
     });
   return (router) => {
     router.service(ReflectionV1, {
-      async *serverReflectionInfo(requests) {
-        for await (const request of requests) yield answer(request);
+      async *serverReflectionInfo(requests, { values }) {
+        for await (const request of untilAged(requests, values)) yield answer(request);
       },
     });
     router.service(ReflectionV1Alpha, {
-      async *serverReflectionInfo(requests) {
-        for await (const request of requests) {
+      async *serverReflectionInfo(requests, { values }) {
+        for await (const request of untilAged(requests, values)) {
           const question = fromBinary(ServerReflectionRequestSchema, toBinary(AlphaRequestSchema, request));
           yield fromBinary(AlphaResponseSchema, toBinary(ServerReflectionResponseSchema, answer(question)));
         }
