@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts';
 import { createAgentRegistrar } from '../modules/agent_registrar/register.ts';
 import { ProjectAccess } from '../modules/flux/project_access.ts';
 import { createReconcileProjects } from '../modules/flux/reconcile_projects.ts';
+import { createGitLabAccess } from '../modules/gitlab_access/make_request.ts';
 import { createConnect, isConnect } from '../modules/reverse_tunnel/connect.ts';
 import type { Front } from '../net/front.ts';
 import type { Log } from '../observability/log.ts';
@@ -85,6 +86,7 @@ async function openFronts(
         connect,
         getConfiguration,
         reconcileProjects,
+        createGitLabAccess({ gitlab, log: log.with({ mod_name: 'gitlab_access' }) }),
         ...createAgentRegistrar({
           agents,
           directory: store.agentDirectory,
