@@ -11,6 +11,9 @@ import type { Scope } from '../runtime/scope.ts';
 import { logUp } from './front_log.ts';
 import type { Readiness } from './readiness.ts';
 
+/** Without it an empty answer would go out in chunks, none of them. */
+const NO_BODY = { 'Content-Length': '0' };
+
 /** What answers on port 8151: probes and metrics, for whoever can reach it. */
 export async function openObservability(options: {
   readonly config: ObservabilityConfig;
@@ -27,10 +30,10 @@ export async function openObservability(options: {
     await next();
     if (context.res.status !== 404) context.header('Server', identity);
   });
-  app.all(config.livenessProbe.urlPath, (context) => context.body(null, 200));
+  app.all(config.livenessProbe.urlPath, (context) => context.body(null, 200, NO_BODY));
   app.all(config.readinessProbe.urlPath, (context) => {
     const { missing } = readiness;
-    return missing.length === 0 ? context.body(null, 200) : context.text(`${missing.join('\n')}\n`, 500);
+    return missing.length === 0 ? context.body(null, 200, NO_BODY) : context.text(`${missing.join('\n')}\n`, 500);
   });
   app.all(config.prometheus.urlPath, async (context) => {
     const page = await metrics.registry.metrics();
