@@ -32,6 +32,19 @@ test('what the library finds by itself is said as servers in Go say it', () => {
   );
 });
 
+test('a request that is cut off, missing, or there twice is Internal', () => {
+  for (const [text, expected] of [
+    ['protocol error: incomplete envelope', 'unexpected EOF'],
+    ['protocol error: promised 7 bytes, received 3', 'unexpected EOF'],
+    ['protocol error: missing input message for unary method', 'grpc: received no request message'],
+    ['protocol error: received extra input message for unary method', 'grpc: received more than one request message'],
+    ['protocol error: anything else', 'protocol error: anything else'],
+  ] as const) {
+    const trailers = goTrailers(new Headers({ 'grpc-status': '12', 'grpc-message': encodeURIComponent(text) }));
+    assert.deepEqual(trailers, { 'grpc-status': '13', 'grpc-message': expected });
+  }
+});
+
 test('the content type is the request’s', () => {
   const header = new Headers({ 'content-type': 'application/grpc+proto' });
   const response = asGoWouldAnswer({ status: 200, header }, 'application/grpc');

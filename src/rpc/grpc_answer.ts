@@ -1,5 +1,6 @@
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { encodeGrpcMessage } from '../grpc/status_wire.ts';
+import { StatusCode } from '../runtime/status_code.ts';
 
 /**
  * Connect speaks gRPC correctly, but not in the words of gRPC servers in Go, which is what GitLab knows: the content type is
@@ -13,9 +14,15 @@ export function asGoWouldAnswer(response: UniversalServerResponse, contentType: 
 /** The same for the trailers, which are complete only when the body has ended. */
 export function goTrailers(trailer: Headers): Record<string, string> {
   const { 'grpc-message': encoded = '', ...rest } = Object.fromEntries(trailer);
-  return { ...rest, 'grpc-message': encodeGrpcMessage(goText(decodeURIComponent(encoded))) };
+  const message = decodeURIComponent(encoded);
+  if (message.startsWith(PROTOCOL_ERROR)) rest['grpc-status'] = String(StatusCode.Internal);
+  return { ...rest, 'grpc-message': encodeGrpcMessage(goText(message)) };
 }
 
+const PROTOCOL_ERROR = 'protocol error: ';
+const INCOMPLETE = /^protocol error: (incomplete envelope|promised \d+ bytes, received \d+)$/;
+const MISSING = /^protocol error: missing input message .*$/;
+const EXTRA = /^protocol error: received extra input message .*$/;
 const TOO_LARGE = /^message size (\d+) is larger than configured readMaxBytes (\d+)$/;
 const UNKNOWN_ENCODING = /^unknown compression (".*"): supported encodings are .*$/;
 
@@ -24,6 +31,9 @@ function goText(message: string): string {
     return 'grpc: error unmarshalling request: proto: cannot parse invalid wire-format data';
   }
   return message
+    .replace(INCOMPLETE, 'unexpected EOF')
+    .replace(MISSING, 'grpc: received no request message')
+    .replace(EXTRA, 'grpc: received more than one request message')
     .replace(TOO_LARGE, 'grpc: received message larger than max ($1 vs. $2)')
     .replace(UNKNOWN_ENCODING, (_, encoding) => `grpc: Decompressor is not installed for grpc-encoding ${encoding}`);
 }

@@ -2,11 +2,12 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMethodUnary, toBinary } from '@bufbuild/protobuf';
 import {
   AgentTracker,
   GetConnectedAgentsRequestSchema,
 } from '../../src/gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
+import { ConfigurationProject } from '../../src/gen/gitlab/agent/configuration_project/rpc/configuration_project_pb.ts';
 import {
   type GitPushEventRequestSchema,
   Notifications,
@@ -148,6 +149,34 @@ describe('bad input on the internal API', () => {
     const { code, message } = JSON.parse(wrong.text);
     assert.equal(code, 'invalid_argument');
     assert.match(message, /Project\.id/);
+  });
+
+  test('a request that is cut off, missing, or there twice', async () => {
+    const whole = envelope(Buffer.alloc(0));
+    assert.deepEqual(await grpc(serverInfo, Buffer.from([0, 0, 0])), { code: 13, message: 'unexpected EOF' });
+    assert.deepEqual(await grpc(serverInfo, Buffer.from([0, 0, 0, 0, 9, 1])), { code: 13, message: 'unexpected EOF' });
+    const missing = { code: 13, message: 'grpc: received no request message' };
+    assert.deepEqual(await grpc(serverInfo, Buffer.alloc(0)), missing);
+    const twice = { code: 13, message: 'grpc: received more than one request message' };
+    assert.deepEqual(await grpc(serverInfo, Buffer.concat([whole, whole])), twice);
+  });
+
+  test('JSON of the wrong shape, whichever the method', async () => {
+    for (const service of [ServerInfo, AgentTracker, Notifications, ConfigurationProject]) {
+      for (const method of Object.values<DescMethodUnary>(service.method)) {
+        for (const body of [
+          '[]',
+          '7',
+          '"x"',
+          'null',
+          '{"agentIds":{},"projectIds":1,"agentId":"x","event":[],"repository":3}',
+        ]) {
+          const { status, text } = await post(pathOf(method), body);
+          if (status === 200) assert.ok(Object.values(method.input.field).length === 0, `${method.name} ${body}`);
+          else assert.deepEqual([status, JSON.parse(text).code], [400, 'invalid_argument'], `${method.name} ${body}`);
+        }
+      }
+    }
   });
 
   test('a field that JSON has and we do not is passed over', async () => {
