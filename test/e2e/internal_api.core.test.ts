@@ -21,6 +21,7 @@ import { type GrpcConnection, grpcConnection, unary } from '../support/grpc_clie
 import { type InternalCaller, internalCallers, railsJwt } from '../support/internal_api.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
 import { makeTls } from '../support/tls.ts';
+import { eventually } from '../support/wait.ts';
 
 const OK = { code: 0, message: '' };
 const registrar = '/gitlab.agent.agent_registrar.rpc.AgentRegistrar';
@@ -216,4 +217,25 @@ describe('the internal API elsewhere than on plain TCP', () => {
     await gitlab.close();
     rmSync(folder, { recursive: true });
   });
+});
+
+test('an agent that falls silent is listed until it has missed a registration, and no longer', async () => {
+  const gitlab = await startGitLab();
+  const ttl = { redis_conn_info_ttl: '1s', redis_conn_info_refresh: '0.5s' };
+  const server = await startServer({ gitlab, config: { agent: ttl } });
+  const agent = await grpcConnection(server.endpoints.agent);
+  const callers = await internalCallers(server.endpoints.api, gitlab.secret);
+  const listed = async () => {
+    const method = AgentTracker.method.getConnectedAgentksByAgentIDs;
+    return (await callers[0]!.call(method, { agentIds: [1n] })).response?.agents.length;
+  };
+  await register(agent, 1n, 'agentk-1');
+  const registered = performance.now();
+  agent.close();
+  assert.equal(await listed(), 1, 'its connection does not count');
+  await eventually('the agent to be forgotten', async () => (await listed()) === 0);
+  assert.ok(performance.now() - registered >= 1900, 'one registration may be late');
+  for (const caller of callers) caller.close();
+  await server.stop();
+  await gitlab.close();
 });
