@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { setImmediate as nextTurn } from 'node:timers/promises';
 import { FakeTransport, jsonResponse } from '../../../test/support/gitlab/fake_transport.ts';
 import { silentLog } from '../../../test/support/silent_log.ts';
 import { Secret } from '../../config/secret.ts';
-import { type Clock, systemClock } from '../../runtime/clock.ts';
+import type { Clock } from '../../runtime/clock.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
 import type { ModuleRequest } from '../client.ts';
 import { createGitLabClientOver } from '../create_client.ts';
@@ -105,9 +106,15 @@ test('what HTTP has no place for is refused', async () => {
 });
 
 test('a body in memory is sent again, a stream is not', async () => {
-  const inMemory = setUp([503, 503, 201], systemClock);
+  const clock = new FakeClock();
+  const inMemory = setUp([503, 503, 201], clock);
   const body = Buffer.from('x');
-  assert.equal((await inMemory.ask({ method: 'POST', body })).status, 201);
+  const answered = inMemory.ask({ method: 'POST', body });
+  while (inMemory.transport.requests.length < 3) {
+    await nextTurn();
+    clock.advance(1000);
+  }
+  assert.equal((await answered).status, 201);
   assert.equal(inMemory.transport.requests.length, 3);
   assert.equal(inMemory.transport.requests[2]?.headers['Content-Length'], '1');
 
