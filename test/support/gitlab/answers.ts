@@ -71,21 +71,22 @@ function agentToken(era: Era, headers: IncomingHttpHeaders): string | undefined 
 
 function agentInfo(agent: AgentRow | undefined): Answer {
   if (agent === undefined) return unauthorized;
-  const project = `group/project-${agent.projectId}`;
+  const { project } = agent;
+  const gitaly = project?.gitaly ?? { address: 'tcp://127.0.0.1:1', token: 'gitaly-token' };
   return {
     status: 200,
     body: {
       project_id: agent.projectId,
       agent_id: agent.id,
       agent_name: agent.name,
-      gitaly_info: { address: 'tcp://127.0.0.1:1', token: 'gitaly-token', features: {} },
+      gitaly_info: { ...gitaly, features: { 'gitaly-feature-x': 'true' } },
       gitaly_repository: {
         storage_name: 'default',
-        relative_path: `p/${agent.projectId}.git`,
+        relative_path: project?.repositoryPath ?? `p/${agent.projectId}.git`,
         gl_repository: `project-${agent.projectId}`,
-        gl_project_path: project,
+        gl_project_path: project?.path ?? `group/project-${agent.projectId}`,
       },
-      default_branch: 'main',
+      default_branch: project?.defaultBranch ?? 'main',
       something_newer: true,
     },
   };

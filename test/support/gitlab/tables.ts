@@ -11,6 +11,13 @@ export interface AgentRow {
   readonly id: number;
   readonly name: string;
   readonly projectId: number;
+  /** Where its configuration project is; absent parts are made up, and lead to no Gitaly. */
+  readonly project?: {
+    readonly path?: string;
+    readonly defaultBranch?: string;
+    readonly repositoryPath?: string;
+    readonly gitaly?: { readonly address: string; readonly token: string };
+  };
 }
 
 export interface UserRow {
