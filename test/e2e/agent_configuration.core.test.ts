@@ -203,7 +203,7 @@ describe('agent configuration', () => {
     const call = open(agent.token, first);
     await server.waitForLog('the poll', ({ msg, agent_id }) => msg === 'Config: no updates' && agent_id === agent.id);
     const repository = await gitaly.createRepository('moved/project.git');
-    const second = await repository.commit({ [agent.file]: '' });
+    const second = await repository.commit({ [agent.file]: '# moved' });
     const project = { path: 'moved/project', repositoryPath: repository.relativePath, gitaly: place() };
     gitlab.agents.set(agent.token, { ...agent.row, project });
     await push(agent.projectPath);
@@ -239,7 +239,7 @@ describe('agent configuration', () => {
     const third = open(agent.token, good);
     assert.equal((await third.nextMessage(ConfigurationResponseSchema)).commitId, mended);
     third.cancel();
-    assert.equal(told(agent.id).length, 2);
+    await eventually('the second report to GitLab', () => told(agent.id).length === 2);
   });
 
   test('a YAML bomb, a file of 10 MB, a folder in place of the file, a name that leads elsewhere', async () => {
