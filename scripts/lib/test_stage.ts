@@ -92,7 +92,7 @@ export async function runOnNode(
 }
 
 /** Plays recorded traffic against the executable (test/replay). Needs Redis, as upstream does. */
-export async function runReplay(files: readonly string[], limitMs: number): Promise<Counts> {
+export async function runReplay(files: readonly string[], era: '2023' | 'today', limitMs: number): Promise<Counts> {
   if (!isOnPath('redis-server')) {
     console.log('SKIPPED: no redis-server here');
     return { passed: 0, failed: 0, skipped: 1 };
@@ -101,7 +101,7 @@ export async function runReplay(files: readonly string[], limitMs: number): Prom
   const args = [
     'test/replay/replay.mjs',
     ...['--kas', `${join(root, 'dist', 'gitlab-kas')} --configuration-file {config}`],
-    ...['--only', `^(${[...folders].join('|')})/`, '--max-seconds', `${limitMs / 1000 - 20}`],
+    ...['--era', era, '--only', `^(${[...folders].join('|')})/`, '--max-seconds', `${limitMs / 1000 - 20}`],
   ];
   const env = { AGENTK: process.env.AGENTK ?? join(root, 'test', 'support', 'bin', 'agentk') };
   const { exitStatus, output } = await runVisibly(process.execPath, args, env, limitMs);
