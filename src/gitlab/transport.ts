@@ -94,6 +94,7 @@ export class HttpTransport implements Transport {
         this.#slots.release();
         patience.stop();
         signal.removeEventListener('abort', abort);
+        if (request.body !== undefined && !Buffer.isBuffer(request.body)) request.body.destroy();
       };
       signal.addEventListener('abort', abort, { once: true });
       sent.once('response', (incoming) => {
@@ -167,7 +168,6 @@ function sendBody(sent: ClientRequest, body: Buffer | Readable | undefined): voi
     return;
   }
   body.on('error', (error) => sent.destroy(error));
-  sent.once('close', () => body.destroy());
   body.pipe(sent);
 }
 
