@@ -265,3 +265,12 @@ test('a call whose client goes before anybody reads is over', () => {
   receive();
   assert.deepEqual([heard, over], [['cancelled'], 1]);
 });
+
+test('a client that is done before anybody reads is heard of', () => {
+  const { stream, heard, receive } = setUp();
+  stream.receiveEnd();
+  stream.emit('end');
+  assert.deepEqual(heard, []);
+  receive();
+  assert.deepEqual(heard, ['done']);
+});

@@ -92,6 +92,7 @@ export class ServerCall implements MessageHandler {
     this.path = path;
     this.compress = compress;
     this.#onDefect = onDefect;
+    stream.on('end', ServerCall.#onEnd); // may come before anybody reads
     stream.on('close', ServerCall.#onClose);
   }
 
@@ -115,10 +116,10 @@ export class ServerCall implements MessageHandler {
     }
     this.#sink = sink;
     stream.on('data', ServerCall.#onData);
-    stream.on('end', ServerCall.#onEnd);
     const timeoutMs = parseGrpcTimeout(this.metadata('grpc-timeout'));
     if (timeoutMs !== undefined) this.#deadline = this.session.scope.timeout(timeoutMs, () => this.#deadlinePassed());
     this.#headers = undefined;
+    if (this.#halfCloseDue) this.#deliverHalfClose();
   }
 
   static #onData = function (this: CarryingStream, chunk: Buffer): void {
@@ -251,12 +252,12 @@ export class ServerCall implements MessageHandler {
   }
 
   #deliverHalfClose(): void {
-    if (!this.#halfCloseDue || this.#over || this.#paused) return;
+    if (this.#sink === undefined || !this.#halfCloseDue || this.#over || this.#paused) return;
     this.#halfCloseDue = false;
     if (this.#reader.hasRest) {
       this.end({ code: StatusCode.Internal, message: 'unexpected EOF' });
-      this.#sink?.cancelled();
-    } else this.#sink?.requestsDone();
+      this.#sink.cancelled();
+    } else this.#sink.requestsDone();
   }
 
   #deadlinePassed(): void {
