@@ -30,6 +30,8 @@ export interface ApiRequest {
 export interface ApiCallerDeps {
   readonly config: Pick<GitLabConfig, 'address' | 'authenticationSecret' | 'apiRateLimit'>;
   readonly transport: Transport;
+  /** For raw calls: agents may take their time with them, which must not use up the connections of all others. */
+  readonly rawTransport: Transport;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -53,7 +55,8 @@ export class ApiCaller {
 
   /** GitLab's answer, whatever its status. Every attempt waits for its turn under the rate limit. */
   async call(request: ApiRequest, options: CallOptions): Promise<HttpResponse> {
-    const { clock, log, config, transport } = this.#deps;
+    const { clock, log, config } = this.#deps;
+    const transport = request.raw ? this.#deps.rawTransport : this.#deps.transport;
     const { signal } = options;
     const sent = {
       method: request.method,

@@ -36,19 +36,31 @@ interface Deps {
  */
 export function createGitLabClient(deps: Deps & { readonly env: Environment }): GitLabClient & { close(): void } {
   const { config, clock, identity, env } = deps;
-  const transport = new HttpTransport({
+  const dialing = {
     origin: config.address,
     proxy: proxyFor(config.address, env),
     secureContext: clientSecureContext(env, config.caCertificateFile),
     userAgent: identity,
     clock,
-  });
-  return { ...createGitLabClientOver(transport, deps), close: () => transport.close() };
+  };
+  const transport = new HttpTransport(dialing);
+  const rawTransport = new HttpTransport(dialing);
+  return {
+    ...createGitLabClientOver(transport, deps, rawTransport),
+    close() {
+      transport.close();
+      rawTransport.close();
+    },
+  };
 }
 
 /** The same over another transport. */
-export function createGitLabClientOver(transport: Transport, deps: Deps): GitLabClient {
-  const api = new ApiCaller({ ...deps, transport });
+export function createGitLabClientOver(
+  transport: Transport,
+  deps: Deps,
+  rawTransport: Transport = transport,
+): GitLabClient {
+  const api = new ApiCaller({ ...deps, transport, rawTransport });
   const agentInfo = new AgentInfoEndpoint(api);
   const agentEvents = new AgentEventsEndpoint(api);
   return {

@@ -21,8 +21,10 @@ const plain: ModuleRequest = {
 };
 
 function setUp(statuses: number[] = [200], clock: Clock = new FakeClock()) {
-  const transport = new FakeTransport((_, nth) => jsonResponse(statuses[Math.min(nth, statuses.length) - 1] ?? 200));
-  const client = createGitLabClientOver(transport, {
+  const answer = (_: unknown, nth: number) => jsonResponse(statuses[Math.min(nth, statuses.length) - 1] ?? 200);
+  const transport = new FakeTransport(answer);
+  const raw = new FakeTransport(answer);
+  const deps = {
     config: {
       address: new URL('https://gitlab.example'),
       authenticationSecret: new Secret(Buffer.alloc(32)),
@@ -31,13 +33,15 @@ function setUp(statuses: number[] = [200], clock: Clock = new FakeClock()) {
       externalUrl: '',
     },
     clock,
-    random: { fraction: () => 0, bytes: (n) => Buffer.alloc(n) },
+    random: { fraction: () => 0, bytes: (n: number) => Buffer.alloc(n) },
     log: silentLog,
     identity: 'gitlab-kas/v1/abc',
-  });
+  };
+  const client = createGitLabClientOver(transport, deps, raw);
   return {
     client,
     transport,
+    raw,
     ask: (request: Partial<ModuleRequest>) => client.moduleRequest('tok', { ...plain, ...request }, options),
   };
 }
@@ -45,12 +49,12 @@ function setUp(statuses: number[] = [200], clock: Clock = new FakeClock()) {
 const PREFIX = '/api/v4/internal/kubernetes/modules';
 
 test('names and paths are escaped as GitLab is used to', async () => {
-  const { transport, ask } = setUp();
+  const { raw, ask } = setUp();
   await ask({ module: 'a/b c', path: '/policies' });
   await ask({ module: '', path: '/policies' });
   await ask({ path: "/a b/%2e$&+,:;=@!'()*?ü", query: { a: ['1', '2'], b: 'x y' } });
   assert.deepEqual(
-    transport.requests.map(({ target }) => target.replace(PREFIX, '')),
+    raw.requests.map(({ target }) => target.replace(PREFIX, '')),
     [
       '/a%252Fb%2520c/policies',
       '//policies',
@@ -60,15 +64,15 @@ test('names and paths are escaped as GitLab is used to', async () => {
 });
 
 test('no path leads out of the module', async () => {
-  const { transport, ask } = setUp();
+  const { raw, ask } = setUp();
   for (const request of [{ path: '/../agent_info' }, { path: '/a/./b' }, { module: '..' }, { path: '/..' }]) {
     await assert.rejects(ask(request), { code: 3, message: 'the path has . or .. in it' });
   }
-  assert.equal(transport.requests.length, 0);
+  assert.equal(raw.requests.length, 0);
 });
 
 test('the agent cannot say who it is, nor how the connection is used', async () => {
-  const { transport, ask } = setUp();
+  const { raw, ask } = setUp();
   await ask({
     headers: {
       authorization: ['Bearer mine'],
@@ -83,7 +87,7 @@ test('the agent cannot say who it is, nor how the connection is used', async () 
       'X-Empty': [],
     },
   });
-  const { 'Gitlab-Kas-Api-Request': jwt, ...headers } = transport.requests[0]?.headers ?? {};
+  const { 'Gitlab-Kas-Api-Request': jwt, ...headers } = raw.requests[0]?.headers ?? {};
   assert.match(String(jwt), /^[\w-]+\.[\w-]+\.[\w-]+$/);
   assert.deepEqual(headers, {
     'User-Agent': 'gitlab-kas/v1/abc',
@@ -110,17 +114,25 @@ test('a body in memory is sent again, a stream is not', async () => {
   const inMemory = setUp([503, 503, 201], clock);
   const body = Buffer.from('x');
   const answered = inMemory.ask({ method: 'POST', body });
-  while (inMemory.transport.requests.length < 3) {
+  while (inMemory.raw.requests.length < 3) {
     await nextTurn();
     clock.advance(1000);
   }
   assert.equal((await answered).status, 201);
-  assert.equal(inMemory.transport.requests.length, 3);
-  assert.equal(inMemory.transport.requests[2]?.headers['Content-Length'], '1');
+  assert.equal(inMemory.raw.requests.length, 3);
+  assert.equal(inMemory.raw.requests[2]?.headers['Content-Length'], '1');
 
   const streamed = setUp([503, 201]);
   assert.equal((await streamed.ask({ method: 'POST', body: Readable.from(['x']) })).status, 503);
-  assert.equal(streamed.transport.requests[0]?.headers['Transfer-Encoding'], 'chunked');
+  assert.equal(streamed.raw.requests[0]?.headers['Transfer-Encoding'], 'chunked');
+});
+
+test('agents that take their time take no connections from others', async () => {
+  const { client, transport, raw, ask } = setUp();
+  await ask({});
+  assert.deepEqual([transport.requests.length, raw.requests.length], [0, 1]);
+  await client.verifyProjectAccess('tok', 'g/p', options);
+  assert.deepEqual([transport.requests.length, raw.requests.length], [1, 1]);
 });
 
 test('whether a project may be read is the answer to the question, not an error', async () => {
