@@ -1,5 +1,4 @@
 import type { SecureContext } from 'node:tls';
-import type { Transport } from '@connectrpc/connect';
 import type { TokenBucket } from '../gitlab/token_bucket.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { Connection, UnreachableError } from './connection.ts';
@@ -25,13 +24,13 @@ export class Channel {
     this.#usedAtMs = deps.clock.monotonicMs();
   }
 
-  /** How long nobody has asked for a transport. */
+  /** How long nobody has asked for a connection. */
   get idleMs(): number {
     return this.#deps.clock.monotonicMs() - this.#usedAtMs;
   }
 
-  /** A connected transport: one endpoint after the other, past those that are down. @throws UnreachableError */
-  async transport(): Promise<Transport> {
+  /** An open connection: one endpoint after the other, past those that are down. @throws UnreachableError */
+  async connection(): Promise<Connection> {
     this.#usedAtMs = this.#deps.clock.monotonicMs();
     const connections = this.#connectionsTo(await this.#endpoints.list());
     let failure: unknown;
@@ -40,7 +39,7 @@ export class Channel {
       if (connection === undefined) continue;
       try {
         await connection.open();
-        return connection.transport;
+        return connection;
       } catch (error) {
         failure = error;
       }

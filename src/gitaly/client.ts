@@ -13,6 +13,13 @@ export interface GitalyCallOptions {
   readonly timeoutMs?: number;
 }
 
+export interface Folder {
+  readonly revision: string;
+  readonly path: string;
+  readonly recursive?: boolean;
+  readonly atMost?: number;
+}
+
 /** A file of a listing. */
 export interface ListedFile {
   /** From the repository's root. */
@@ -34,10 +41,9 @@ export interface GitalyClient {
     file: { readonly revision: string; readonly path: string; readonly maxBytes: number },
     options: GitalyCallOptions,
   ): Promise<Buffer>;
-  /** The files in and below a folder, in Gitaly's order; GitalyError NotFound if there is no such revision or folder. */
-  listFiles(
-    at: RepositoryAt,
-    folder: { readonly revision: string; readonly path: string },
-    options: GitalyCallOptions,
-  ): Promise<readonly ListedFile[]>;
+  /**
+   * The files in and below a folder (`.`: the root), in Gitaly's order; GitalyError NotFound if there is no such revision or
+   * folder. Not those below if `recursive` is false; not more than `atMost`.
+   */
+  listFiles(at: RepositoryAt, folder: Folder, options: GitalyCallOptions): Promise<readonly ListedFile[]>;
 }

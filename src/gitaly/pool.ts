@@ -1,15 +1,19 @@
+import { type ClientHttp2Stream, constants } from 'node:http2';
 import type { SecureContext } from 'node:tls';
 import {
   create,
   type DescMessage,
   type DescMethodServerStreaming,
+  fromBinary,
   type MessageInitShape,
   type MessageShape,
+  toBinary,
 } from '@bufbuild/protobuf';
-import { ConnectError, type Transport } from '@connectrpc/connect';
 import type { RateLimit } from '../config/config.ts';
 import type { GitalyInfo } from '../gen/gitlab/agent/entity/entity_pb.ts';
 import { TokenBucket } from '../gitlab/token_bucket.ts';
+import { readAnswers } from '../grpc/client_call.ts';
+import { errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { parseGitalyAddress } from './address.ts';
@@ -17,7 +21,7 @@ import { CallFailure, failureOf } from './call_failure.ts';
 import { callHeaders } from './call_headers.ts';
 import { Channel } from './channel.ts';
 import type { GitalyCallOptions } from './client.ts';
-import { UnreachableError } from './connection.ts';
+import { type Connection, UnreachableError } from './connection.ts';
 import { Endpoints, type Lookup } from './endpoints.ts';
 
 /** A Gitaly that accepts a call and never answers must not hold its caller for ever. */
@@ -60,26 +64,29 @@ export class Pool {
     const { clock, userAgent } = this.#deps;
     const path = `/${method.parent.typeName}/${method.name}`;
     const deadlineMs = clock.monotonicMs() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-    const transport = await this.#admit(this.#channel(gitaly), path, deadlineMs, options.signal);
+    const connection = await this.#admit(this.#channel(gitaly), path, deadlineMs, options.signal);
     const timeoutMs = Math.max(1, Math.ceil(deadlineMs - clock.monotonicMs()));
     const headers = { ...callHeaders(gitaly, userAgent, clock.wallMs()), 'grpc-timeout': `${timeoutMs}m` };
-    // Not the library's timeout: its timer goes on after a call whose end nobody waits for.
-    const late = new AbortController();
-    const timer = clock.startTimer(timeoutMs, () => late.abort());
-    const done = new AbortController();
-    const signal = AbortSignal.any([options.signal, late.signal, done.signal]);
-    try {
-      const input = once(create(method.input, request));
-      const response = await transport.stream(method, signal, undefined, headers, input);
-      for await (const answer of response.message) if (receive(answer)) break;
-    } catch (error) {
-      if (options.signal.aborted) throw options.signal.reason;
-      if (late.signal.aborted) throw new CallFailure(DEADLINE_EXCEEDED, { asked: true });
-      throw error instanceof ConnectError ? failureOf(error) : error;
-    } finally {
+    const message = toBinary(method.input, create(method.input, request));
+    const stream = await opened(connection.request(path, headers));
+    let late = false;
+    const giveUp = (): void => {
+      if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
+    };
+    const timer = clock.startTimer(timeoutMs, () => {
+      late = true;
+      giveUp();
+    });
+    options.signal.addEventListener('abort', giveUp);
+    if (options.signal.aborted) giveUp();
+    const outcome = await readAnswers(stream, message, (payload) => receive(answerOf(method, payload))).finally(() => {
       timer.stop();
-      done.abort();
-    }
+      options.signal.removeEventListener('abort', giveUp);
+    });
+    if (options.signal.aborted) throw options.signal.reason;
+    if (late && outcome.kind === 'broken') throw new CallFailure(DEADLINE_EXCEEDED, { asked: true });
+    const failure = failureOf(outcome);
+    if (failure !== undefined) throw failure;
   }
 
   close(): void {
@@ -88,7 +95,7 @@ export class Pool {
   }
 
   /** Connects before it takes a token: a Gitaly that is down costs none, and none of the other Gitalys' rate. */
-  async #admit(channel: Channel, path: string, deadlineMs: number, signal: AbortSignal): Promise<Transport> {
+  async #admit(channel: Channel, path: string, deadlineMs: number, signal: AbortSignal): Promise<Connection> {
     await this.#connected(channel, signal);
     for (const limiter of [channel.limiter, this.#global]) {
       if (this.#deps.clock.monotonicMs() + limiter.waitMs() > deadlineMs) {
@@ -101,9 +108,9 @@ export class Pool {
     return this.#connected(channel, signal);
   }
 
-  async #connected(channel: Channel, signal: AbortSignal): Promise<Transport> {
+  async #connected(channel: Channel, signal: AbortSignal): Promise<Connection> {
     try {
-      return await orAborted(channel.transport(), signal);
+      return await orAborted(channel.connection(), signal);
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
       throw new CallFailure({ code: StatusCode.Unavailable, message: error.message }, { unavailable: true });
@@ -135,8 +142,23 @@ export class Pool {
   }
 }
 
-async function* once<M>(message: M): AsyncGenerator<M> {
-  yield message;
+/** A session that goes away just then. */
+function opened(stream: Promise<ClientHttp2Stream>): Promise<ClientHttp2Stream> {
+  return stream.catch((cause: unknown) => {
+    throw new CallFailure({ code: StatusCode.Unavailable, message: errorText(cause) }, { unavailable: true });
+  });
+}
+
+function answerOf<I extends DescMessage, O extends DescMessage>(
+  method: DescMethodServerStreaming<I, O>,
+  payload: Buffer,
+): MessageShape<O> {
+  try {
+    return fromBinary(method.output, payload);
+  } catch {
+    const message = 'grpc: failed to unmarshal the received message: proto: cannot parse invalid wire-format data';
+    throw new CallFailure({ code: StatusCode.Internal, message }, { asked: true });
+  }
 }
 
 /** `work` goes on for others that wait for it; this caller no longer does. */

@@ -27,6 +27,16 @@ export function encodeGrpcMessage(message: string): string {
   return encoded;
 }
 
+/** The way back; what is no valid encoding stays as it came. */
+export function decodeGrpcMessage(encoded: string): string {
+  if (!encoded.includes('%')) return encoded;
+  try {
+    return decodeURIComponent(encoded);
+  } catch {
+    return encoded;
+  }
+}
+
 const TIMEOUT_UNITS_MS: Record<string, number> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
 
 /** `grpc-timeout` in milliseconds; undefined if there is none or it is malformed (which counts as none). */
