@@ -17,6 +17,7 @@ import { TunnelRegistry } from '../tunnel/registry.ts';
 import { openAgentApi } from './agent_api.ts';
 import { createAgentConfiguration } from './agent_configuration.ts';
 import { drain } from './drain.ts';
+import { createGitops } from './gitops.ts';
 import { createIdentities } from './identities.ts';
 import { openInternalApi } from './internal_api.ts';
 import { openKubernetesApi } from './kubernetes_api.ts';
@@ -71,6 +72,16 @@ async function openFronts(
     metrics,
     log: log.with({ mod_name: 'flux' }),
   });
+  const gitops = createGitops({
+    ...base,
+    config: config.agent.gitops,
+    gitlab,
+    gitaly,
+    agents,
+    store,
+    usage: usage.counters,
+    clock,
+  });
   const { listen } = config.agent;
   const externalUrl = config.gitlab?.externalUrl ?? '';
   const perMinute = listen.connectionsPerTokenPerMinute;
@@ -86,6 +97,7 @@ async function openFronts(
         connect,
         getConfiguration,
         reconcileProjects,
+        ...gitops,
         createGitLabAccess({ gitlab, log: log.with({ mod_name: 'gitlab_access' }) }),
         ...createAgentRegistrar({
           agents,

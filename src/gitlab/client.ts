@@ -4,6 +4,7 @@ import type {
   AllowedAgentsForJob,
   AuthorizeProxyUserResponse,
   GetAgentInfoResponse,
+  GetProjectInfoResponse,
 } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { PlainJson } from './plain_json.ts';
 import type { HttpResponse } from './transport.ts';
@@ -57,6 +58,8 @@ export interface GitLabClient {
   authorizeProxyUser(question: ProxyUserQuestion, options: CallOptions): Promise<AuthorizeProxyUserResponse>;
   /** Whether the agent may read the project; refusals of any kind mean that it may not. */
   verifyProjectAccess(agentToken: string, projectPath: string, options: CallOptions): Promise<boolean>;
+  /** Where a project's repository is; GitLabError 401, 403, 404 if the agent may not know. */
+  projectInfo(agentToken: string, projectPath: string, options: CallOptions): Promise<GetProjectInfoResponse>;
   /** GitLab's answer, whatever its status; its body must be read to its end or destroyed. */
   moduleRequest(agentToken: string, request: ModuleRequest, options: CallOptions): Promise<HttpResponse>;
   /** @param configuration an agent's configuration file as JSON */

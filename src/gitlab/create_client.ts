@@ -12,6 +12,7 @@ import { AgentInfoEndpoint } from './endpoints/agent_info.ts';
 import { allowedAgents } from './endpoints/allowed_agents.ts';
 import { authorizeProxyUser } from './endpoints/authorize_proxy_user.ts';
 import { moduleRequest } from './endpoints/module_request.ts';
+import { projectInfo } from './endpoints/project_info.ts';
 import { reportUsage } from './endpoints/usage_metrics.ts';
 import { verifyProjectAccess } from './endpoints/verify_project_access.ts';
 import { proxyFor } from './proxy_choice.ts';
@@ -69,6 +70,7 @@ export function createGitLabClientOver(
     authorizeProxyUser: (question, options) => authorizeProxyUser(api, question, options),
     verifyProjectAccess: (agentToken, projectPath, options) =>
       verifyProjectAccess(api, agentToken, projectPath, options),
+    projectInfo: (agentToken, projectPath, options) => projectInfo(api, agentToken, projectPath, options),
     moduleRequest: (agentToken, request, options) => moduleRequest(api, agentToken, request, options),
     postAgentConfiguration: (agentId, configuration, options) =>
       postAgentConfiguration(api, agentId, configuration, options),

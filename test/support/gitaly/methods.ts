@@ -97,20 +97,22 @@ async function getTreeEntries(
 ) {
   const folder = await folderOf(storage, request.repository);
   const revision = Buffer.from(request.revision).toString();
-  const path = Buffer.from(request.path).toString();
+  const asked = Buffer.from(request.path).toString();
+  // The root.
+  const prefix = asked === '.' ? '' : `${asked}/`;
   const commitOid = await git(folder, ['rev-parse', '--verify', '--quiet', `${revision}^{commit}`]).then(
     (out) => out.toString().trim(),
     () => undefined,
   );
   if (commitOid === undefined) throw unresolvable(revision);
   const flags = request.recursive ? ['-r', '-t'] : [];
-  const listed = await git(folder, ['ls-tree', '-z', ...flags, commitOid, '--', `${path}/`]);
+  const listed = await git(folder, ['ls-tree', '-z', ...flags, commitOid, ...(prefix === '' ? [] : ['--', prefix])]);
   const entries = listed
     .toString()
     .split('\0')
     .flatMap((line) => {
       const [, mode = '', type, oid = '', name = ''] = /^(\d+) (\w+) (\w+)\t(.*)$/s.exec(line) ?? [];
-      if (name === '' || name === path || !name.startsWith(`${path}/`)) return [];
+      if (name === '' || name === asked || !name.startsWith(prefix)) return [];
       const entryType = type === 'blob' ? TreeEntry_EntryType.BLOB : TreeEntry_EntryType.TREE;
       return [{ oid, path: Buffer.from(name), type: entryType, mode: Number.parseInt(mode, 8), commitOid }];
     });

@@ -37,6 +37,8 @@ export function answer(era: Era, tables: Tables, q: Question): Answer {
       return era === '2023' ? notFound : agentInfo(findAgent(era, tables, q));
     case '/internal/kubernetes/verify_project_access':
       return findAgent(era, tables, q) === undefined ? unauthorized : { status: 204 };
+    case '/internal/kubernetes/project_info':
+      return projectInfo(era, tables, q);
     case '/internal/kubernetes/agent_configuration':
     case '/internal/kubernetes/usage_metrics':
     case '/internal/kubernetes/agent_events':
@@ -90,6 +92,13 @@ function agentInfo(agent: AgentRow | undefined): Answer {
       something_newer: true,
     },
   };
+}
+
+/** Agents may read their own projects here. */
+function projectInfo(era: Era, tables: Tables, q: Question): Answer {
+  const agent = findAgent(era, tables, q);
+  if (agent === undefined) return unauthorized;
+  return q.query.get('id') === agent.project?.path ? agentInfo(agent) : notFound;
 }
 
 function allowedAgents(tables: Tables, token: string | undefined): Answer {
