@@ -210,7 +210,12 @@ describe('bad input on the internal API', () => {
     const large = Buffer.alloc(5 << 20);
     const message = `grpc: received message larger than max (${5 << 20} vs. 4194304)`;
     assert.deepEqual(await grpc(push, envelope(large)), { code: 8, message });
-    assert.equal((await post(push, large)).status, 429);
+    // The server does not wait for all of it: who is still sending may find the connection closed.
+    const outcome = await post(push, large).then(
+      ({ status }) => String(status),
+      (error: NodeJS.ErrnoException) => error.code,
+    );
+    assert.match(outcome ?? '', /^(429|EPIPE|ECONNRESET)$/);
     const bomb = gzipSync(Buffer.alloc(64 << 20));
     assert.ok(bomb.length < 1 << 20);
     const prefix = Buffer.from([1, 0, 0, 0, 0]);

@@ -1,4 +1,5 @@
 import http2 from 'node:http2';
+import type { Duplex } from 'node:stream';
 import { errorText } from '../../../src/runtime/app_error.ts';
 import type { Scope } from '../../../src/runtime/scope.ts';
 import type { Backoff } from './backoff.ts';
@@ -17,7 +18,7 @@ export class Connection {
   readonly #scope: Scope;
   readonly #backoff: Backoff;
   readonly #log: (line: string) => void;
-  readonly #sessions = new Set<http2.ClientHttp2Session>();
+  readonly #sessions = new Map<http2.ClientHttp2Session, Duplex>();
   #current: http2.ClientHttp2Session | undefined;
   #waiting: { resolve(session: http2.ClientHttp2Session): void; reject(error: Error): void }[] = [];
 
@@ -55,7 +56,7 @@ export class Connection {
       settings: { initialWindowSize: STREAM_WINDOW, enablePush: false },
       maxSessionMemory: 256,
     });
-    this.#sessions.add(session);
+    this.#sessions.set(session, transport);
     let wasReady = false;
     let failure = 'connection closed';
     const connectTimer = scope.timeout(CONNECT_TIMEOUT_MS, () => session.destroy(new Error('connect timeout')));
@@ -112,7 +113,10 @@ export class Connection {
   }
 
   #close(): void {
-    for (const session of this.#sessions) session.destroy();
+    for (const [session, transport] of this.#sessions) {
+      // A WebSocket that has ended ends its session by itself; destroyed then, the session fails an assertion of Node.
+      if (!transport.destroyed && !transport.readableEnded) session.destroy();
+    }
     for (const { reject } of this.#waiting) reject(new Error('agent is closed'));
     this.#waiting = [];
   }
