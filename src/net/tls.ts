@@ -4,6 +4,7 @@ import type { Log } from '../observability/log.ts';
 import { errorText } from '../runtime/app_error.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { type CertificateFiles, certificateVersion, readCertificate } from './certificate.ts';
+import { CIPHER_SUITES } from './cipher_suites.ts';
 
 /** What a listener offers through ALPN, best first; undefined: it does not look at ALPN at all. */
 export interface Alpn {
@@ -29,17 +30,7 @@ export interface TlsFront {
 const VERSIONS_AND_SUITES = {
   minVersion: 'TLSv1.2',
   honorCipherOrder: true,
-  ciphers: [
-    'TLS_AES_128_GCM_SHA256',
-    'TLS_AES_256_GCM_SHA384',
-    'TLS_CHACHA20_POLY1305_SHA256',
-    'ECDHE-ECDSA-AES128-GCM-SHA256',
-    'ECDHE-RSA-AES128-GCM-SHA256',
-    'ECDHE-ECDSA-AES256-GCM-SHA384',
-    'ECDHE-RSA-AES256-GCM-SHA384',
-    'ECDHE-ECDSA-CHACHA20-POLY1305',
-    'ECDHE-RSA-CHACHA20-POLY1305',
-  ].join(':'),
+  ciphers: CIPHER_SUITES,
 } as const;
 
 const HANDSHAKE_TIMEOUT_MS = 20_000;
