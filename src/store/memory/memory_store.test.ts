@@ -2,6 +2,7 @@ import { agentDirectoryContract } from '../../../test/contract/store/agent_direc
 import { errorCacheContract } from '../../../test/contract/store/error_cache.ts';
 import { eventBusContract } from '../../../test/contract/store/event_bus.ts';
 import { tokenLimiterContract } from '../../../test/contract/store/token_limiter.ts';
+import { tunnelDirectoryContract } from '../../../test/contract/store/tunnel_directory.ts';
 import { usageCountersContract } from '../../../test/contract/store/usage_counters.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
 import { createMemoryStore } from './memory_store.ts';
@@ -29,3 +30,9 @@ usageCountersContract(
 );
 
 eventBusContract('memory', () => ({ bus: createMemoryStore({ clock: new FakeClock() }).eventBus, arrived() {} }));
+
+tunnelDirectoryContract('memory', () => {
+  const ownUrls = ['grpc://10.0.0.1:8155', 'grpc://[fd00::1]:8155'];
+  const { tunnelDirectory } = createMemoryStore({ clock: new FakeClock(), ownUrls });
+  return { directory: tunnelDirectory, ownUrls, arrived() {} };
+});
