@@ -106,7 +106,7 @@ async function readReason(response: HttpResponse, clock: Clock): Promise<string>
   }
 }
 
-function isJson(contentType: string | undefined): boolean {
+export function isJson(contentType: string | undefined): boolean {
   return contentType?.split(';', 1)[0]?.trim().toLowerCase() === 'application/json';
 }
 

@@ -4,7 +4,8 @@ import { AppError, errorText } from '../runtime/app_error.ts';
 
 /**
  * Decides what callers see of what handlers throw: an AppError as it is, anything else as Internal, without its text, which
- * goes to the log. A unary call whose deadline has passed, or whose client has gone, ends then, whatever its handler does.
+ * goes to the log. A unary call whose deadline has passed, or whose client has gone, ends then, whatever its handler does; a
+ * stream, when its handler sees the signal: with the deadline as its outcome.
  */
 export function createErrorInterceptor(log: Log): Interceptor {
   return (next) => async (request) => {
@@ -15,7 +16,8 @@ export function createErrorInterceptor(log: Log): Interceptor {
       });
     try {
       const response = request.stream ? await next(request) : await unlessAborted(request.signal, next(request));
-      return response.stream ? { ...response, message: withErrorsOf(response.message, seen) } : response;
+      if (!response.stream) return response;
+      return { ...response, message: withErrorsOf(inTime(request.signal, response.message), seen) };
     } catch (error) {
       throw seen(error);
     }
@@ -38,6 +40,11 @@ async function* withErrorsOf<T>(messages: AsyncIterable<T>, seen: (error: unknow
   }
 }
 
+async function* inTime<T>(signal: AbortSignal, messages: AsyncIterable<T>): AsyncIterable<T> {
+  yield* messages;
+  if (isLate(signal.reason)) throw abortError(signal.reason);
+}
+
 function unlessAborted<T>(signal: AbortSignal, outcome: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const giveUp = () => reject(abortError(signal.reason));
@@ -49,7 +56,11 @@ function unlessAborted<T>(signal: AbortSignal, outcome: Promise<T>): Promise<T> 
 
 /** The texts that gRPC servers in Go have for these. */
 function abortError(reason: unknown): ConnectError {
-  return reason instanceof ConnectError && reason.code === Code.DeadlineExceeded
+  return isLate(reason)
     ? new ConnectError('context deadline exceeded', Code.DeadlineExceeded)
     : new ConnectError('context canceled', Code.Canceled);
+}
+
+function isLate(reason: unknown): boolean {
+  return reason instanceof ConnectError && reason.code === Code.DeadlineExceeded;
 }

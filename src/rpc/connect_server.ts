@@ -55,7 +55,7 @@ export function createConnectServer(options: {
     const response =
       handler === undefined
         ? answerUnknown({ method, path, contentType }, services)
-        : await handler(universalRequest(incoming));
+        : await handler(universalRequest(incoming, scope.clock));
     const grpc = protocolOf(contentType) === 'grpc';
     await send(grpc ? asGoWouldAnswer(response, contentType) : response, outgoing);
   };

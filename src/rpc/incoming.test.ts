@@ -3,8 +3,11 @@ import { EventEmitter } from 'node:events';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { FakeClock } from '../runtime/fake_clock.ts';
 import { onConnectionAge } from './connection.ts';
 import { universalRequest } from './incoming.ts';
+
+const clock = new FakeClock();
 
 function request(headers: Record<string, string | string[]>, target = '/s/M') {
   const answer = new EventEmitter();
@@ -15,7 +18,7 @@ function request(headers: Record<string, string | string[]>, target = '/s/M') {
 test('whatever host the client says, the URL is one', () => {
   for (const target of ['/s/M', '/s/M?a=%&b[=1', '/s/M?//x:99999']) {
     const { incoming } = request({ ':authority': 'a:99999', host: '[' }, target);
-    const { url } = universalRequest(incoming);
+    const { url } = universalRequest(incoming, clock);
     assert.ok(url.endsWith(target));
     assert.equal(new URL(url).pathname, '/s/M');
   }
@@ -23,14 +26,14 @@ test('whatever host the client says, the URL is one', () => {
 
 test('headers keep their values, pseudo-headers are left out', () => {
   const { incoming } = request({ ':path': '/s/M', authorization: 'Bearer  x', many: ['1', '2'] });
-  const { header } = universalRequest(incoming);
+  const { header } = universalRequest(incoming, clock);
   assert.deepEqual(Object.fromEntries(header), { authorization: 'Bearer  x', many: '1, 2' });
 });
 
 test('who does not compress his request gets nothing compressed, in gRPC', () => {
   const accepts = { 'grpc-accept-encoding': 'gzip' };
   const accepted = (headers: Record<string, string>) =>
-    universalRequest(request({ ...accepts, ...headers }).incoming).header.get('grpc-accept-encoding');
+    universalRequest(request({ ...accepts, ...headers }).incoming, clock).header.get('grpc-accept-encoding');
   assert.equal(accepted({ 'content-type': 'application/grpc' }), null);
   assert.equal(accepted({ 'content-type': 'application/grpc', 'grpc-encoding': 'identity' }), null);
   assert.equal(accepted({ 'content-type': 'application/grpc', 'grpc-encoding': 'gzip' }), 'gzip');
@@ -39,7 +42,7 @@ test('who does not compress his request gets nothing compressed, in gRPC', () =>
 
 test('a client that goes cancels its call', () => {
   const { incoming, answer } = request({});
-  const { signal } = universalRequest(incoming);
+  const { signal } = universalRequest(incoming, clock);
   assert.equal(signal.aborted, false);
   answer.emit('close');
   assert.equal(ConnectError.from(signal.reason).code, Code.Canceled);
@@ -53,7 +56,44 @@ test('handlers learn of the connection’s age', () => {
     return () => {};
   };
   const f = () => {};
-  universalRequest({ ...incoming, onAge }).contextValues?.get(onConnectionAge)(f);
+  universalRequest({ ...incoming, onAge }, clock).contextValues?.get(onConnectionAge)(f);
   assert.deepEqual(listeners, [f]);
-  assert.doesNotThrow(() => universalRequest(incoming).contextValues?.get(onConnectionAge)(f)());
+  assert.doesNotThrow(() => universalRequest(incoming, clock).contextValues?.get(onConnectionAge)(f)());
+});
+
+for (const [contentType, header, value] of [
+  ['application/grpc', 'grpc-timeout', '250m'],
+  ['application/grpc-web+proto', 'grpc-timeout', '250m'],
+  ['application/json', 'connect-timeout-ms', '250'],
+  ['application/connect+json', 'connect-timeout-ms', '250'],
+] as const) {
+  test(`a request that does not arrive in time fails, as ${contentType}`, async () => {
+    const { incoming } = request({ 'content-type': contentType, [header]: value });
+    const body = new Readable({ read() {} });
+    const { body: read } = universalRequest({ ...incoming, body }, clock);
+    const pieces = (read as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+    body.push('a');
+    assert.deepEqual((await pieces.next()).value, Buffer.from('a'));
+    const next = pieces.next();
+    clock.advance(249);
+    body.push('b');
+    assert.deepEqual((await next).value, Buffer.from('b'));
+    const late = pieces.next();
+    clock.advance(1);
+    await assert.rejects(late, { rawMessage: 'context deadline exceeded', code: Code.DeadlineExceeded });
+    await assert.rejects(pieces.next(), { code: Code.DeadlineExceeded });
+    assert.equal(body.destroyed, false, 'the answer goes out on it');
+  });
+}
+
+test('the deadline of a call that is over is forgotten; one that makes no sense is none', () => {
+  const timers = clock.pendingTimers;
+  const { incoming, answer } = request({ 'content-type': 'application/grpc', 'grpc-timeout': '1S' });
+  universalRequest(incoming, clock);
+  assert.equal(clock.pendingTimers, timers + 1);
+  answer.emit('close');
+  assert.equal(clock.pendingTimers, timers);
+  universalRequest(request({ 'content-type': 'application/grpc', 'grpc-timeout': 'soon' }).incoming, clock);
+  universalRequest(request({ 'content-type': 'application/json', 'connect-timeout-ms': '-1' }).incoming, clock);
+  assert.equal(clock.pendingTimers, timers);
 });

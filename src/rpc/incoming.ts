@@ -2,8 +2,11 @@ import type { IncomingHttpHeaders } from 'node:http2';
 import type { Readable } from 'node:stream';
 import { Code, ConnectError, createContextValues } from '@connectrpc/connect';
 import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
+import { parseGrpcTimeout } from '../grpc/status_wire.ts';
+import type { Clock } from '../runtime/clock.ts';
 import { onConnectionAge } from './connection.ts';
 import { protocolOf } from './protocol.ts';
+import { RequestBody } from './request_body.ts';
 
 /** A request as both versions of HTTP deliver it. */
 export interface Incoming {
@@ -20,10 +23,19 @@ export interface Incoming {
 
 /**
  * What the library gets to see of a request. Its URL has a host of ours: the client's may be none, and the library parses it.
+ * The library keeps a deadline once it has read the request; until then it is kept here.
  * @throws TypeError if a header is not one
  */
-export function universalRequest(incoming: Incoming): UniversalServerRequest {
-  const { httpVersion, method, target, headers, body, answer, onAge } = incoming;
+export function universalRequest(incoming: Incoming, clock: Clock): UniversalServerRequest {
+  const { httpVersion, method, target, headers, answer, onAge } = incoming;
+  // The stream must outlive its reader: the answer goes out on it.
+  const body = new RequestBody(incoming.body.iterator({ destroyOnReturn: false }));
+  const timeoutMs = timeoutOf(headers);
+  if (timeoutMs !== undefined) {
+    const late = new ConnectError('context deadline exceeded', Code.DeadlineExceeded);
+    const timer = clock.startTimer(timeoutMs, () => body.fail(late));
+    answer.once('close', () => timer.stop());
+  }
   const controller = new AbortController();
   answer.once('close', () => controller.abort(new ConnectError('context canceled', Code.Canceled)));
   const values = createContextValues();
@@ -33,11 +45,22 @@ export function universalRequest(incoming: Incoming): UniversalServerRequest {
     method,
     url: `http://internal-api.invalid${target}`,
     header: webHeaders(headers),
-    // The stream must outlive its reader: the answer goes out on it.
-    body: body.iterator({ destroyOnReturn: false }),
+    body,
     signal: controller.signal,
     contextValues: values,
   };
+}
+
+/** What is malformed counts as none: the library will say so. */
+function timeoutOf(headers: IncomingHttpHeaders): number | undefined {
+  if (protocolOf(headers['content-type'] ?? '')?.startsWith('grpc'))
+    return parseGrpcTimeout(one(headers['grpc-timeout']));
+  const ms = /^\d{1,10}$/.exec(one(headers['connect-timeout-ms']) ?? '')?.[0];
+  return ms === undefined ? undefined : Number(ms);
+}
+
+function one(value: string | string[] | undefined): string | undefined {
+  return Array.isArray(value) ? value[0] : value;
 }
 
 function webHeaders(headers: IncomingHttpHeaders): Headers {

@@ -28,9 +28,10 @@ import { pathOf, railsJwt } from '../support/internal_api.ts';
 import { type RunningServer, type ServerOptions, startServer } from '../support/server.ts';
 import { makeTls } from '../support/tls.ts';
 
+// The python3 of the path may be another than the one that Debian's packages are for.
 const clients = [
-  { language: 'Ruby', program: 'ruby', file: 'client.rb', probe: ['-e', 'require "grpc"'] },
-  { language: 'Python', program: 'python3', file: 'client.py', probe: ['-c', 'import grpc'] },
+  { language: 'Ruby', programs: ['ruby'], file: 'client.rb', probe: ['-e', 'require "grpc"'] },
+  { language: 'Python', programs: ['python3', '/usr/bin/python3'], file: 'client.py', probe: ['-c', 'import grpc'] },
 ];
 
 interface Outcome {
@@ -39,8 +40,9 @@ interface Outcome {
   readonly hex: string;
 }
 
-for (const { language, program, file, probe } of clients) {
-  const missing = spawnSync(program, probe).status === 0 ? false : `there is no ${program} with a gRPC library`;
+for (const { language, programs, file, probe } of clients) {
+  const program = programs.find((name) => spawnSync(name, probe).status === 0) ?? '';
+  const missing = program === '' ? `there is no ${programs[0]} with a gRPC library` : false;
   if (missing) process.stderr.write(`SKIPPED: ${language}'s gRPC as client of the internal API: ${missing}\n`);
 
   describe(`${language}’s gRPC`, { skip: missing }, () => {

@@ -1,4 +1,4 @@
-import { readNoContent } from '../answer.ts';
+import { isJson, readNoContent } from '../answer.ts';
 import type { ApiCaller } from '../api_call.ts';
 import type { AgentEvents, CallOptions } from '../client.ts';
 import { GitLabError } from '../gitlab_error.ts';
@@ -29,6 +29,8 @@ export class AgentEventsEndpoint {
       return true;
     } catch (error) {
       if (!(error instanceof GitLabError && error.status === 404)) throw error;
+      // Whoever stands in front of GitLab while it is away may say 404 too, but not in GitLab's way.
+      if (!isJson(response.headers['content-type'])) throw error;
       this.#unknownUntilMs = clock.monotonicMs() + REMEMBER_UNKNOWN_MS;
       return false;
     }

@@ -70,8 +70,10 @@ test('a GitLab that knows no events is asked once; other failures are errors', a
   const events = new Map([['e', [{ id: 1n }]]]);
   gitlab.fail(EVENTS, { status: 503 }, 1);
   await assert.rejects(client.reportEvents(events, patience()), { name: 'GitLabError', status: 503 });
+  gitlab.fail(EVENTS, { status: 404, contentType: 'text/html' }, 1);
+  await assert.rejects(client.reportEvents(events, patience()), { name: 'GitLabError', status: 404 });
   gitlab.fail(EVENTS, { status: 404 }, 1);
   assert.equal(await client.reportEvents(events, patience()), false);
   assert.equal(await client.reportEvents(events, patience()), false);
-  assert.equal(gitlab.requests.length, 2);
+  assert.equal(gitlab.requests.length, 3);
 });
