@@ -1,4 +1,5 @@
 import type { GitalyInfo, GitalyRepository } from '../gen/gitlab/agent/entity/entity_pb.ts';
+import type { RequestContext } from '../observability/tracer.ts';
 import type { Discovered } from './reference_discovery.ts';
 
 /** A repository, and the Gitaly that has it. */
@@ -7,7 +8,7 @@ export interface RepositoryAt {
   readonly repository: GitalyRepository;
 }
 
-export interface GitalyCallOptions {
+export interface GitalyCallOptions extends RequestContext {
   readonly signal: AbortSignal;
   /** How long the caller waits, in milliseconds; a minute if it does not say. */
   readonly timeoutMs?: number;

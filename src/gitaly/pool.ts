@@ -61,12 +61,34 @@ export class Pool {
     receive: (answer: MessageShape<O>) => boolean,
     options: GitalyCallOptions,
   ): Promise<void> {
+    const name = `${method.parent.typeName}/${method.name}`;
+    const span = options.span?.child(name, 'client', { 'rpc.method': name, 'server.address': gitaly.address });
+    try {
+      await this.#read(gitaly, method, request, receive, { ...options, span });
+      span?.end();
+    } catch (error) {
+      span?.end(errorText(error));
+      throw error;
+    }
+  }
+
+  async #read<I extends DescMessage, O extends DescMessage>(
+    gitaly: GitalyInfo,
+    method: DescMethodServerStreaming<I, O>,
+    request: MessageInitShape<I>,
+    receive: (answer: MessageShape<O>) => boolean,
+    options: GitalyCallOptions,
+  ): Promise<void> {
     const { clock, userAgent } = this.#deps;
     const path = `/${method.parent.typeName}/${method.name}`;
     const deadlineMs = clock.monotonicMs() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
     const connection = await this.#admit(this.#channel(gitaly), path, deadlineMs, options.signal);
     const timeoutMs = Math.max(1, Math.ceil(deadlineMs - clock.monotonicMs()));
-    const headers = { ...callHeaders(gitaly, userAgent, clock.wallMs()), 'grpc-timeout': `${timeoutMs}m` };
+    const headers: Record<string, string> = {
+      ...callHeaders(gitaly, userAgent, clock.wallMs()),
+      'grpc-timeout': `${timeoutMs}m`,
+    };
+    if (options.span !== undefined) headers.traceparent = options.span.traceparent;
     const message = toBinary(method.input, create(method.input, request));
     const stream = await opened(connection.request(path, headers));
     let late = false;

@@ -58,6 +58,11 @@ export class ApiCaller {
     const { clock, log, config } = this.#deps;
     const transport = request.raw ? this.#deps.rawTransport : this.#deps.transport;
     const { signal } = options;
+    const span = options.span?.child(`GitLab ${request.method}`, 'client', {
+      'http.request.method': request.method,
+      'server.address': config.address.host,
+      'url.path': request.path,
+    });
     const sent = {
       method: request.method,
       target: requestTarget(config.address, request.path, request.query),
@@ -66,16 +71,19 @@ export class ApiCaller {
     const attempt = async () => {
       await this.#limiter.take(signal);
       // Made for each attempt: a JWT could run out while waiting for the next.
-      return transport.send({ ...sent, headers: this.#headers(request, options) }, signal);
+      return transport.send({ ...sent, headers: this.#headers(request, { ...options, span }) }, signal);
     };
     const startedAtMs = clock.monotonicMs();
     try {
       const response = await (request.retry ? withRetries(attempt, signal, this.#deps) : attempt());
+      span?.set({ 'http.response.status_code': response.status });
+      span?.end(response.status < 400 ? undefined : `HTTP status code: ${response.status}`);
       if (log.debugEnabled) {
         log.debug('GitLab call', { ...this.#fields(request, startedAtMs), ...responseFields(response) });
       }
       return response;
     } catch (error) {
+      span?.end(errorText(error));
       if (log.debugEnabled) {
         log.debug('GitLab call failed', { ...this.#fields(request, startedAtMs), error: errorText(error) });
       }
@@ -83,7 +91,7 @@ export class ApiCaller {
     }
   }
 
-  #headers(request: ApiRequest, { correlationId }: CallOptions): Record<string, string | readonly string[]> {
+  #headers(request: ApiRequest, { correlationId, span }: CallOptions): Record<string, string | readonly string[]> {
     const { identity, config, clock } = this.#deps;
     const { body } = request;
     const headers: Record<string, string | readonly string[]> = {
@@ -92,6 +100,7 @@ export class ApiCaller {
       ...(body !== undefined && !Buffer.isBuffer(body) && { 'Transfer-Encoding': 'chunked' }),
       ...request.headers,
       'Gitlab-Kas-Api-Request': requestToken(config.authenticationSecret, clock.wallMs()),
+      ...(span !== undefined && { Traceparent: span.traceparent }),
       ...(correlationId !== undefined && { 'X-Request-Id': correlationId }),
       ...(!request.raw && { 'Accept-Encoding': 'gzip' }),
     };

@@ -6,11 +6,12 @@ import type {
   GetAgentInfoResponse,
   GetProjectInfoResponse,
 } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
+import type { RequestContext } from '../observability/tracer.ts';
 import type { PlainJson } from './plain_json.ts';
 import type { HttpResponse } from './transport.ts';
 import type { Query } from './url.ts';
 
-export interface CallOptions {
+export interface CallOptions extends RequestContext {
   readonly signal: AbortSignal;
   /** Sent as X-Request-Id, which GitLab may take as the correlation id of its own log lines. */
   readonly correlationId?: string;

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { RecordingSpan } from '../../test/support/doubles/recording_span.ts';
 import { FakeTransport, jsonResponse } from '../../test/support/gitlab/fake_transport.ts';
 import { recordingLog } from '../../test/support/recording_log.ts';
 import { Secret } from '../config/secret.ts';
@@ -160,6 +161,27 @@ test('a call is logged with its status, time and correlation id, without secrets
       fields: { http_method: 'GET', url_path: NEW, duration_ms: 0, status: 200, correlation_id: 'rails-1' },
     },
   ]);
+});
+
+test('a traced call has a span, which GitLab hears of', async () => {
+  const span = new RecordingSpan();
+  const { client, transport } = setUp(() => jsonResponse(200, AGENT));
+  await client.agentInfo('s3cret', { ...options, span });
+  const [call] = span.children;
+  assert.deepEqual([call?.name, call?.kind, call?.ends], ['GitLab GET', 'client', [undefined]]);
+  assert.equal(call?.attributes['url.path'], NEW);
+  assert.equal(call?.attributes['http.response.status_code'], 200);
+  assert.doesNotMatch(JSON.stringify(call), /s3cret/);
+  const { headers = {} } = transport.requests[0] ?? {};
+  assert.equal(headers.Traceparent, call?.traceparent);
+  const names = Object.keys(headers);
+  assert.equal(names.indexOf('Traceparent'), names.indexOf('Gitlab-Kas-Api-Request') + 1);
+
+  const refused = setUp(() => jsonResponse(403));
+  await assert.rejects(refused.client.agentInfo('s3cret', { ...options, span }));
+  assert.deepEqual(span.children[1]?.ends, ['HTTP status code: 403']);
+  await client.agentInfo('s3cret', options);
+  assert.equal(transport.requests[1]?.headers.Traceparent, undefined);
 });
 
 test('the rate limit holds for all calls together', async () => {

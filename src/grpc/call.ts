@@ -1,3 +1,4 @@
+import type { RequestContext } from '../observability/tracer.ts';
 import type { Metadata } from './metadata.ts';
 import type { GrpcStatus } from './status.ts';
 
@@ -35,8 +36,11 @@ export interface CallSink {
   end(status: GrpcStatus): void;
 }
 
+/** What goes along with a call besides its messages. */
+export interface CallContext extends RequestContext {}
+
 /** Opens a call to an agent; how it gets there is the opener's business. */
 export interface AgentCaller {
   /** @param method full method with leading slash, e.g. `/gitlab.agent.kubernetes_api.rpc.KubernetesApi/MakeRequest` */
-  open(agentId: bigint, method: string, sink: CallSink): Call;
+  open(agentId: bigint, method: string, sink: CallSink, context?: CallContext): Call;
 }

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { RecordingCall } from '../../test/support/doubles/recording_call.ts';
 import { RecordingSink } from '../../test/support/doubles/recording_sink.ts';
+import { RecordingSpan } from '../../test/support/doubles/recording_span.ts';
 import { recordingLog } from '../../test/support/recording_log.ts';
 import type { CallSink } from '../grpc/call.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
@@ -107,4 +108,50 @@ test('a tunnel for another method, or another agent, is no tunnel', () => {
   router.open(2n, METHOD, sink);
   assert.deepEqual(tunnel.opened, []);
   assert.equal(clock.pendingTimers, 2);
+});
+
+describe('a traced call', () => {
+  const summary = ({ name, attributes, ends }: RecordingSpan) => ({ name, attributes, ends });
+  const routing = (ends: (string | undefined)[]) => ({ name: 'routing', attributes: { agent_id: 1 }, ends });
+
+  test('has a span for the way to its tunnel and one for the tunnel, which ends with the call', () => {
+    const { router, add, sink } = setUp();
+    const tunnel = add();
+    const span = new RecordingSpan();
+    const call = router.open(1n, METHOD, sink, { span });
+    const open = { name: 'tunnel', attributes: { 'rpc.method': 's/Do' }, ends: [] };
+    assert.deepEqual(span.children.map(summary), [routing([undefined]), open]);
+
+    call.write(Buffer.from('a'));
+    call.halfClose();
+    tunnel.opened[0]!.sink.message(Buffer.from('b'));
+    tunnel.opened[0]!.sink.end({ code: StatusCode.Unavailable, message: 'gone' });
+    assert.deepEqual(tunnel.call.messages.map(String), ['a']);
+    assert.deepEqual(sink.heard, ['message b', 'end 14 gone']);
+    assert.deepEqual(summary(span.children[1]!), {
+      name: 'tunnel',
+      attributes: { 'rpc.method': 's/Do', 'rpc.grpc.status_code': 14 },
+      ends: ['rpc error: code = Unavailable desc = gone'],
+    });
+    call.cancel({ code: StatusCode.Canceled, message: '' });
+    assert.equal(span.children[1]!.ends.length, 1);
+  });
+
+  test('that waits ends its search when the tunnel comes, when none comes, or when nobody waits any more', () => {
+    const { router, add, sink, clock } = setUp();
+    const found = new RecordingSpan();
+    router.open(1n, METHOD, sink, { span: found });
+    assert.deepEqual(found.children.map(summary), [routing([])]);
+    add();
+    assert.deepEqual(found.children.map(summary)[0], routing([undefined]));
+
+    const late = new RecordingSpan();
+    router.open(1n, METHOD, sink, { span: late });
+    clock.advance(20_000);
+    assert.deepEqual(late.children.map(summary), [routing(['Agent connection not found'])]);
+
+    const left = new RecordingSpan();
+    router.open(1n, METHOD, sink, { span: left }).cancel({ code: StatusCode.Canceled, message: '' });
+    assert.deepEqual(left.children.map(summary), [routing(['given up by the caller'])]);
+  });
 });

@@ -1,8 +1,10 @@
-import type { AgentCaller, Call, CallSink } from '../grpc/call.ts';
+import type { AgentCaller, Call, CallContext, CallSink } from '../grpc/call.ts';
 import type { Log } from '../observability/log.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import type { TunnelRegistry } from '../tunnel/registry.ts';
+import type { Tunnel } from '../tunnel/tunnel.ts';
+import { TracedCall } from './traced_call.ts';
 import { WaitingCall } from './waiting_call.ts';
 
 /** How long a request waits for a tunnel (docs/protocol/routing.md). */
@@ -22,18 +24,28 @@ export class Router implements AgentCaller {
     this.#options = options;
   }
 
-  open(agentId: bigint, method: string, sink: CallSink): Call {
+  open(agentId: bigint, method: string, sink: CallSink, context: CallContext = {}): Call {
     const { tunnels, scope, log } = this.#options;
+    const finding = context.span?.child('routing', 'internal', { agent_id: Number(agentId) });
     const tunnel = tunnels.take(agentId, method);
-    if (tunnel !== undefined) return tunnel.open(method, sink);
+    if (tunnel !== undefined) {
+      finding?.end();
+      return openThrough(tunnel, method, sink, context);
+    }
 
+    let outcome: string | undefined = 'given up by the caller';
     const call = new WaitingCall(sink, () => {
       waiter.cancel();
       timer.stop();
+      finding?.end(outcome);
     });
-    const waiter = tunnels.wait(agentId, method, (found) => call.connect(found.open(method, sink)));
+    const waiter = tunnels.wait(agentId, method, (found) => {
+      outcome = undefined;
+      call.connect(openThrough(found, method, sink, context));
+    });
     const timer = scope.timeout(FIND_TUNNEL_MS, () => {
-      log.error('Agent connection not found', { agent_id: agentId, error: 'context deadline exceeded' });
+      outcome = 'Agent connection not found';
+      log.error(outcome, { agent_id: agentId, error: 'context deadline exceeded' });
       call.fail({
         code: StatusCode.DeadlineExceeded,
         message: 'Agent connection not found. Is agent up to date and connected?',
@@ -41,4 +53,11 @@ export class Router implements AgentCaller {
     });
     return call;
   }
+}
+
+function openThrough(tunnel: Tunnel, method: string, sink: CallSink, { span }: CallContext): Call {
+  if (span === undefined) return tunnel.open(method, sink);
+  return new TracedCall(span.child('tunnel', 'client', { 'rpc.method': method.slice(1) }), sink, (traced) =>
+    tunnel.open(method, traced),
+  );
 }

@@ -8,6 +8,7 @@ import { GitalyInfoSchema, GitalyRepositorySchema } from '../../../src/gen/gitla
 import type { RepositoryAt } from '../../../src/gitaly/client.ts';
 import { createGitalyClient } from '../../../src/gitaly/create_client.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
+import { RecordingSpan } from '../../support/doubles/recording_span.ts';
 import { type FakeGitaly, type GitalyOptions, startGitaly } from '../../support/gitaly/gitaly.ts';
 import { makeTls } from '../../support/tls.ts';
 import { eventually } from '../../support/wait.ts';
@@ -74,6 +75,24 @@ test('a reference, a file and a listing of a repository that git made', async (t
     [headers['user-agent'], headers['gitaly-feature-x'], headers['content-type']],
     ['gitlab-kas/v1/abc', 'true', 'application/grpc'],
   );
+});
+
+test('a traced call has a span, which Gitaly hears of', async (t) => {
+  const { gitaly, client, repository, at } = await setUp(t);
+  await repository.commit({ 'README.md': 'x' });
+  const span = new RecordingSpan();
+  await client.findRef(at, 'HEAD', { ...patience(), span });
+  await assert.rejects(client.readFile(at, { revision: 'HEAD', path: 'no', maxBytes: 9 }, { ...patience(), span }));
+  const names = span.children.map(({ name, kind, ends }) => [name, kind, ends.length]);
+  assert.deepEqual(names, [
+    ['gitaly.SmartHTTPService/InfoRefsUploadPack', 'client', 1],
+    ['gitaly.CommitService/TreeEntry', 'client', 1],
+  ]);
+  assert.deepEqual(span.children[0]?.ends, [undefined]);
+  assert.notEqual(span.children[1]?.ends[0], undefined);
+  assert.equal(gitaly.calls[0]?.headers.traceparent, span.children[0]?.traceparent);
+  await client.findRef(at, 'HEAD', patience());
+  assert.equal(gitaly.calls.at(-1)?.headers.traceparent, undefined);
 });
 
 test('a repository without commits is empty', async (t) => {
