@@ -190,4 +190,11 @@ export interface ServerConfig {
     readonly perAgentConnectionBytes: number;
     readonly totalBytes: number;
   };
+  readonly limits: LimitsConfig;
+}
+
+/** What is refused beyond: numbers that nobody reaches who does no harm. */
+export interface LimitsConfig {
+  readonly waitingRequestsPerAgent: number;
+  readonly waitingRequests: number;
 }

@@ -11,6 +11,12 @@ export interface GrpcStatus {
 
 export const OK: GrpcStatus = { code: StatusCode.OK, message: '' };
 
+/** Refused at once because too many wait already. This very object, so that HTTP can say 503 and not that the agent failed. */
+export const OVERLOADED: GrpcStatus = {
+  code: StatusCode.ResourceExhausted,
+  message: 'too many requests wait for a connection of this agent, try again later',
+};
+
 /** `rpc error: code = Unavailable desc = …`, the text that Go programs show for a status (docs/protocol/http_over_grpc.md). */
 export function statusText(status: GrpcStatus): string {
   return `rpc error: code = ${statusCodeName(status.code)} desc = ${status.message}`;

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { answer, data, failed, ok, setUp, trailer, upgradeData } from '../../test/support/doubles/exchange.ts';
+import { OVERLOADED } from '../grpc/status.ts';
 
 const GET = 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n';
 const CANCELLED = 'cancel 1 Incoming stream closed: context canceled';
@@ -252,6 +253,13 @@ test('a call that ends well without an answer is an error, too', async () => {
   await connection.until(() => connection.received.includes(' desc = '), 'the answer');
   assert.match(connection.received, /^HTTP\/1\.1 502 /);
   assert.match(connection.received, /transition from -2 to -1 is not allowed\. Allowed: \[1\]/);
+});
+
+test('a call that found too many others waiting is no failure of the agent', async () => {
+  const { ends, connection } = await setUp(GET);
+  ends(OVERLOADED);
+  await connection.until(() => connection.received.includes('try again later'), 'the answer');
+  assert.match(connection.received, /^HTTP\/1\.1 503 /);
 });
 
 test('a call that fails in the middle of the answer breaks the connection off', async () => {

@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream';
 import { Automaton, END_OF_STREAM, START } from '../grpc/automaton.ts';
 import type { AgentCaller, Call, CallSink } from '../grpc/call.ts';
 import { MalformedMessage } from '../grpc/protobuf_wire.ts';
-import { type GrpcStatus, statusText } from '../grpc/status.ts';
+import { type GrpcStatus, OVERLOADED, statusText } from '../grpc/status.ts';
 import { writeHead } from '../net/write_head.ts';
 import { returnBuffer } from '../runtime/buffer_pool.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -33,7 +33,7 @@ export interface ExchangePolicy {
   /** The client's headers, flat (name, value, name, value), and what their Content-Length promises, if there is one. */
   responseHeaders(head: ResponseHead): { readonly headers: string[]; readonly contentLength: number | undefined };
   /** Answers the client with an error. Only called as long as nothing of an answer was sent. */
-  fail(response: ServerResponse, httpStatus: 500 | 502, what: string): void;
+  fail(response: ServerResponse, httpStatus: 500 | 502 | 503, what: string): void;
 }
 
 /** An upgrade request's connection: whoever got it from the HTTP server hands it over with the bytes read too far. */
@@ -275,6 +275,7 @@ export class HttpExchange implements CallSink {
     if (response.destroyed) return;
     // Half an answer must not look like a whole one: kubectl would believe it.
     if (response.headersSent) response.destroy();
+    else if (status === OVERLOADED) this.#policy.fail(response, 503, status.message);
     else this.#policy.fail(response, 502, `failed to read gRPC response: ${statusText(status)}`);
   }
 

@@ -11,6 +11,7 @@ import { StatusCode } from '../runtime/status_code.ts';
 import { TunnelRegistry } from '../tunnel/registry.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
 import { Router } from './router.ts';
+import { WaitingRoom } from './waiting_room.ts';
 
 const METHOD = '/s/Do';
 
@@ -31,11 +32,13 @@ function setUp() {
   const clock = new FakeClock();
   const { log, lines } = recordingLog();
   const tunnels = new TunnelRegistry();
-  const router = new Router({ tunnels, scope: new Scope(clock), log });
+  const waitingRoom = new WaitingRoom({ perAgent: 2, inAll: 10, agentFull: () => {}, full: () => {} });
+  const router = new Router({ tunnels, waitingRoom, scope: new Scope(clock), log });
   return {
     clock,
     lines,
     tunnels,
+    waitingRoom,
     router,
     sink: new RecordingSink(),
     add: () => {
@@ -154,4 +157,34 @@ describe('a traced call', () => {
     router.open(1n, METHOD, sink, { span: left }).cancel({ code: StatusCode.Canceled, message: '' });
     assert.deepEqual(left.children.map(summary), [routing(['given up by the caller'])]);
   });
+});
+
+test('where enough calls wait for an agent, the next one is refused at once; one that may not wait any more makes room', async () => {
+  const { router, add, sink, clock, waitingRoom } = setUp();
+  const first = router.open(1n, METHOD, new RecordingSink());
+  router.open(1n, METHOD, new RecordingSink());
+  const refused = router.open(1n, METHOD, sink);
+  refused.write(Buffer.from('head'));
+  assert.deepEqual(sink.heard, []);
+  await Promise.resolve();
+  assert.deepEqual(sink.heard, ['end 8 too many requests wait for a connection of this agent, try again later']);
+  assert.equal(clock.pendingTimers, 2);
+
+  first.cancel({ code: StatusCode.Canceled, message: '' });
+  assert.equal(waitingRoom.waiting, 1);
+  add();
+  assert.equal(waitingRoom.waiting, 0);
+  const late = new RecordingSink();
+  router.open(1n, METHOD, late);
+  clock.advance(20_000);
+  assert.equal(late.heard.length, 1);
+  assert.equal(waitingRoom.waiting, 0);
+});
+
+test('a call that was refused and is cancelled before it hears so hears nothing', async () => {
+  const { router, sink } = setUp();
+  for (let i = 0; i < 2; i++) router.open(1n, METHOD, new RecordingSink());
+  router.open(1n, METHOD, sink).cancel({ code: StatusCode.Canceled, message: '' });
+  await Promise.resolve();
+  assert.deepEqual(sink.heard, []);
 });

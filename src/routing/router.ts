@@ -1,4 +1,5 @@
 import type { AgentCaller, Call, CallContext, CallSink } from '../grpc/call.ts';
+import { OVERLOADED } from '../grpc/status.ts';
 import type { Log } from '../observability/log.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -6,12 +7,14 @@ import type { TunnelRegistry } from '../tunnel/registry.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
 import { TracedCall } from './traced_call.ts';
 import { WaitingCall } from './waiting_call.ts';
+import type { WaitingRoom } from './waiting_room.ts';
 
 /** How long a request waits for a tunnel (docs/protocol/routing.md). */
 const FIND_TUNNEL_MS = 20_000;
 
 export interface RouterOptions {
   readonly tunnels: TunnelRegistry;
+  readonly waitingRoom: WaitingRoom;
   readonly scope: Scope;
   readonly log: Log;
 }
@@ -25,7 +28,7 @@ export class Router implements AgentCaller {
   }
 
   open(agentId: bigint, method: string, sink: CallSink, context: CallContext = {}): Call {
-    const { tunnels, scope, log } = this.#options;
+    const { tunnels, waitingRoom, scope, log } = this.#options;
     const finding = context.span?.child('routing', 'internal', { agent_id: Number(agentId) });
     const tunnel = tunnels.take(agentId, method);
     if (tunnel !== undefined) {
@@ -33,8 +36,15 @@ export class Router implements AgentCaller {
       return openThrough(tunnel, method, sink, context);
     }
 
+    if (!waitingRoom.enter(agentId)) {
+      finding?.end('too many wait');
+      const refused = new WaitingCall(sink, () => {});
+      queueMicrotask(() => refused.fail(OVERLOADED)); // not before the caller has its call
+      return refused;
+    }
     let outcome: string | undefined = 'given up by the caller';
     const call = new WaitingCall(sink, () => {
+      waitingRoom.leave(agentId);
       waiter.cancel();
       timer.stop();
       finding?.end(outcome);

@@ -4,6 +4,7 @@ import type { Value } from '../schema/field.ts';
 import { size } from '../schema/number.ts';
 import { flag } from '../schema/scalar.ts';
 import { section } from '../schema/section.ts';
+import { buildLimits, limitsSection } from './limits.ts';
 
 /** Less than one flow-control window of HTTP/2 at its smallest, and nothing moves. */
 const leastBudget = 64 * 1024;
@@ -32,6 +33,7 @@ export const serverSection = section({
         }
       },
     }),
+    limits: limitsSection,
   },
 });
 
@@ -44,5 +46,6 @@ export function buildServer(section: Section): ServerConfig {
       perAgentConnectionBytes: section.memory.per_agent_connection_bytes,
       totalBytes: section.memory.total_bytes,
     },
+    limits: buildLimits(section.limits),
   };
 }

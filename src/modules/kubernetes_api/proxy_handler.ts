@@ -115,7 +115,7 @@ class ProxyPolicy implements ExchangePolicy {
     return this.#responses.apply(head.status, head.headers, this.#prepared.rules);
   }
 
-  fail(response: ServerResponse, httpStatus: 500 | 502, what: string): void {
+  fail(response: ServerResponse, httpStatus: 500 | 502 | 503, what: string): void {
     answer(this.#request, response, this.#preparer.failure(this.#prepared, httpStatus, `HTTP->gRPC: ${what}`));
   }
 }

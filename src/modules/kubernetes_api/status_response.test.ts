@@ -36,6 +36,14 @@ test('JSON is escaped as Go does', () => {
   ]);
 });
 
+test('whoever comes at a bad time is told when to come again', () => {
+  const retryAfter = (status: number) => {
+    const { headers } = respond({}, status);
+    return headers.includes('Retry-After') ? headers[headers.indexOf('Retry-After') + 1] : undefined;
+  };
+  assert.deepEqual([429, 503, 502, 401].map(retryAfter), ['1', '1', undefined, undefined]);
+});
+
 test('only a 401 of ours says so, and 502 has no reason', () => {
   const { headers, body } = respond({ allowedOrigin: 'http://g' }, 502);
   assert.ok(!headers.includes('Gitlab-Unauthorized'));

@@ -46,6 +46,9 @@ const reasons = new Map([
   [504, 'Timeout'],
 ]);
 
+/** Of whoever is refused because there is too much to do. */
+const RETRY_AFTER_SECONDS = '1';
+
 interface Status {
   readonly kind: 'Status';
   readonly apiVersion: 'v1';
@@ -66,6 +69,8 @@ export function statusResponse(failure: Failure, asker: Asker, server: string): 
   const headers: string[] = [];
   addCorsHeaders(headers, asker.allowedOrigin);
   if (code === 401) headers.push('Gitlab-Unauthorized', 'true');
+  // Kubernetes clients wait so long and try again, of their own accord.
+  if (code === 429 || code === 503) headers.push('Retry-After', RETRY_AFTER_SECONDS);
   headers.push('Server', server, 'X-Content-Type-Options', 'nosniff');
   const chosen = negotiate(asker.accept);
   if (chosen === undefined) {
