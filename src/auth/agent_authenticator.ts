@@ -1,4 +1,5 @@
 import type { GitalyInfo, GitalyRepository } from '../gen/gitlab/agent/entity/entity_pb.ts';
+import type { CallOptions } from '../gitlab/client.ts';
 
 /** Who an agent is, as its token says. */
 export interface AgentInfo {
@@ -22,9 +23,9 @@ export interface AgentInfo {
 export interface AgentAuthenticator {
   /**
    * Rejects with AppError: Unauthenticated, PermissionDenied, NotFound if the token is refused, Unavailable if that could
-   * not be found out (long-lived handlers try again), Canceled or DeadlineExceeded if `signal` fired.
+   * not be found out (long-lived handlers try again), Canceled or DeadlineExceeded if the signal fired.
    */
-  authenticate(token: string, signal: AbortSignal): Promise<AgentInfo>;
+  authenticate(token: string, options: CallOptions): Promise<AgentInfo>;
   /** The answer if it is in memory and fresh: an RPC then waits for nothing. */
   peek(token: string): AgentInfo | undefined;
 }

@@ -11,7 +11,7 @@ import { StatusCode } from '../runtime/status_code.ts';
 import { createMemoryStore } from '../store/memory/memory_store.ts';
 import { GitLabAgentAuthenticator } from './gitlab_agent_authenticator.ts';
 
-const never = new AbortController().signal;
+const never = { signal: new AbortController().signal };
 const response = create(GetAgentInfoResponseSchema, {
   agentId: 7n,
   projectId: 8n,
@@ -87,7 +87,7 @@ for (const [reason, code, message] of reasons) {
         new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
     );
     const controller = new AbortController();
-    const call = agents.authenticate('token', controller.signal);
+    const call = agents.authenticate('token', { signal: controller.signal });
     setImmediate(() => controller.abort(reason));
     await assert.rejects(call, { code, message });
     assert.deepEqual(lines, []);

@@ -1,5 +1,5 @@
 import type { GetAgentInfoResponse } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
-import type { GitLabClient } from '../gitlab/client.ts';
+import type { CallOptions, GitLabClient } from '../gitlab/client.ts';
 import { GitLabError } from '../gitlab/gitlab_error.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
@@ -37,10 +37,14 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
     return this.#cache.peek(token);
   }
 
-  async authenticate(token: string, signal: AbortSignal): Promise<AgentInfo> {
+  async authenticate(token: string, { signal, correlationId }: CallOptions): Promise<AgentInfo> {
     try {
       return await this.#cache.get(
-        { key: token, hash: () => tokenHash(token), ask: (asking) => this.#ask(token, asking) },
+        {
+          key: token,
+          hash: () => tokenHash(token),
+          ask: (asking) => this.#ask(token, { signal: asking, correlationId }),
+        },
         signal,
       );
     } catch (error) {
@@ -50,11 +54,11 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
   }
 
   /** Logs here and not where the error arrives: many agents may wait for one answer. */
-  async #ask(token: string, signal: AbortSignal): Promise<AgentInfo> {
+  async #ask(token: string, options: CallOptions): Promise<AgentInfo> {
     try {
-      return agentInfoOf(await this.#gitlab.agentInfo(token, { signal }));
+      return agentInfoOf(await this.#gitlab.agentInfo(token, options));
     } catch (error) {
-      if (!signal.aborted && refusal(error) === undefined) {
+      if (!options.signal.aborted && refusal(error) === undefined) {
         const hint = error instanceof AppError ? error.hint : undefined;
         this.#log.error('GetAgentInfo()', { error: errorText(error), ...(hint !== undefined && { hint }) });
       }

@@ -10,7 +10,7 @@ import { createMemoryStore } from '../store/memory/memory_store.ts';
 import { GitLabUserAuthorizer } from './gitlab_user_authorizer.ts';
 import { refusalStatus, type UserCredential } from './user_authorizer.ts';
 
-const never = new AbortController().signal;
+const never = { signal: new AbortController().signal };
 const jobAnswer = create(AllowedAgentsForJobSchema, { job: { id: 1n } });
 const userAnswer = create(AuthorizeProxyUserResponseSchema, { user: { id: 1n, username: 'alice' } });
 const credential: UserCredential = { agentId: 1n, accessType: 'session_cookie', accessKey: 'ab', csrfToken: 'c' };

@@ -1,5 +1,5 @@
 import type { AllowedAgentsForJob } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
-import type { GitLabClient } from '../gitlab/client.ts';
+import type { CallOptions, GitLabClient } from '../gitlab/client.ts';
 import type { Log } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ErrorCache } from '../store/error_cache.ts';
@@ -33,12 +33,12 @@ export class GitLabUserAuthorizer implements UserAuthorizer {
     return this.#jobs.peek(jobToken);
   }
 
-  ciJob(_agentId: bigint, jobToken: string, signal: AbortSignal): Promise<AllowedAgentsForJob> {
+  ciJob(_agentId: bigint, jobToken: string, { signal, correlationId }: CallOptions): Promise<AllowedAgentsForJob> {
     return this.#jobs.get(
       {
         key: jobToken,
         hash: () => tokenHash(jobToken),
-        ask: (asking) => this.#gitlab.allowedAgents(jobToken, { signal: asking }),
+        ask: (asking) => this.#gitlab.allowedAgents(jobToken, { signal: asking, correlationId }),
       },
       signal,
     );
@@ -48,14 +48,14 @@ export class GitLabUserAuthorizer implements UserAuthorizer {
     return this.#users.peek(keyOf(credential));
   }
 
-  proxyUser(credential: UserCredential, signal: AbortSignal): Promise<ProxyUser> {
+  proxyUser(credential: UserCredential, { signal, correlationId }: CallOptions): Promise<ProxyUser> {
     return this.#users.get(
       {
         key: keyOf(credential),
         hash: () => tokenHash(keyOf(credential)),
         ask: async (asking) => ({
           kind: 'gitlab',
-          response: await this.#gitlab.authorizeProxyUser(credential, { signal: asking }),
+          response: await this.#gitlab.authorizeProxyUser(credential, { signal: asking, correlationId }),
         }),
       },
       signal,

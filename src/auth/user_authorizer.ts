@@ -1,5 +1,6 @@
 import type { Impersonation } from '../config/config.ts';
 import type { AllowedAgentsForJob, AuthorizeProxyUserResponse } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
+import type { CallOptions } from '../gitlab/client.ts';
 import { GitLabError } from '../gitlab/gitlab_error.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -28,10 +29,10 @@ export type ProxyUser =
  */
 export interface UserAuthorizer {
   /** The agents that the job may use; whether `agentId` is among them is for the caller to see. */
-  ciJob(agentId: bigint, jobToken: string, signal: AbortSignal): Promise<AllowedAgentsForJob>;
+  ciJob(agentId: bigint, jobToken: string, options: CallOptions): Promise<AllowedAgentsForJob>;
   /** The answer if it is in memory and fresh: a proxied request then waits for nothing. */
   peekCiJob(agentId: bigint, jobToken: string): AllowedAgentsForJob | undefined;
-  proxyUser(credential: UserCredential, signal: AbortSignal): Promise<ProxyUser>;
+  proxyUser(credential: UserCredential, options: CallOptions): Promise<ProxyUser>;
   peekProxyUser(credential: UserCredential): ProxyUser | undefined;
 }
 

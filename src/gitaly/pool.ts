@@ -13,6 +13,7 @@ import type { RateLimit } from '../config/config.ts';
 import type { GitalyInfo } from '../gen/gitlab/agent/entity/entity_pb.ts';
 import { TokenBucket } from '../gitlab/token_bucket.ts';
 import { readAnswers } from '../grpc/client_call.ts';
+import { CORRELATION_METADATA } from '../observability/correlation_id.ts';
 import { errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -89,6 +90,7 @@ export class Pool {
       'grpc-timeout': `${timeoutMs}m`,
     };
     if (options.span !== undefined) headers.traceparent = options.span.traceparent;
+    if (options.correlationId !== undefined) headers[CORRELATION_METADATA] = options.correlationId;
     const message = toBinary(method.input, create(method.input, request));
     const stream = await opened(connection.request(path, headers));
     let late = false;

@@ -79,13 +79,13 @@ export class ApiCaller {
       span?.set({ 'http.response.status_code': response.status });
       span?.end(response.status < 400 ? undefined : `HTTP status code: ${response.status}`);
       if (log.debugEnabled) {
-        log.debug('GitLab call', { ...this.#fields(request, startedAtMs), ...responseFields(response) });
+        log.debug('GitLab call', { ...this.#fields(request, options, startedAtMs), ...responseFields(response) });
       }
       return response;
     } catch (error) {
       span?.end(errorText(error));
       if (log.debugEnabled) {
-        log.debug('GitLab call failed', { ...this.#fields(request, startedAtMs), error: errorText(error) });
+        log.debug('GitLab call failed', { ...this.#fields(request, options, startedAtMs), error: errorText(error) });
       }
       throw error;
     }
@@ -113,14 +113,14 @@ export class ApiCaller {
     return headers;
   }
 
-  #fields({ method, path }: ApiRequest, startedAtMs: number) {
+  #fields({ method, path }: ApiRequest, { correlationId }: CallOptions, startedAtMs: number) {
     const durationMs = Math.round(this.#deps.clock.monotonicMs() - startedAtMs);
-    return { http_method: method, url_path: path, duration_ms: durationMs };
+    return { correlation_id: correlationId, http_method: method, url_path: path, duration_ms: durationMs };
   }
 }
 
-/** GitLab's `X-Request-Id` is the correlation id of its own log lines about the call. */
+/** GitLab's `X-Request-Id` is the correlation id of its own log lines about the call, be it ours or not. */
 function responseFields({ status, headers }: HttpResponse) {
   const id = headers['x-request-id'];
-  return { status, ...(id !== undefined && { correlation_id: id }) };
+  return { status, gitlab_correlation_id: id };
 }

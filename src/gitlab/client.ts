@@ -13,8 +13,8 @@ import type { Query } from './url.ts';
 
 export interface CallOptions extends RequestContext {
   readonly signal: AbortSignal;
-  /** Sent as X-Request-Id, which GitLab may take as the correlation id of its own log lines. */
-  readonly correlationId?: string;
+  /** Sent as X-Request-Id, which GitLab may take as the correlation id of its own log lines (docs/protocol/logs.md). */
+  readonly correlationId?: string | undefined;
 }
 
 export interface ProxyUserQuestion {

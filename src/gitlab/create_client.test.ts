@@ -153,12 +153,19 @@ for (const [what, response, reason] of reasons) {
 
 test('a call is logged with its status, time and correlation id, without secrets', async () => {
   const { client, lines } = setUp(() => jsonResponse(200, AGENT, { 'x-request-id': 'rails-1' }));
-  await client.agentInfo('s3cret', options);
+  await client.agentInfo('s3cret', { ...options, correlationId: 'ours-1' });
   assert.deepEqual(lines, [
     {
       level: 'debug',
       message: 'GitLab call',
-      fields: { http_method: 'GET', url_path: NEW, duration_ms: 0, status: 200, correlation_id: 'rails-1' },
+      fields: {
+        correlation_id: 'ours-1',
+        http_method: 'GET',
+        url_path: NEW,
+        duration_ms: 0,
+        status: 200,
+        gitlab_correlation_id: 'rails-1',
+      },
     },
   ]);
 });

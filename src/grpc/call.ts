@@ -36,8 +36,13 @@ export interface CallSink {
   end(status: GrpcStatus): void;
 }
 
-/** What goes along with a call besides its messages. */
-export interface CallContext extends RequestContext {}
+/** What goes along with a call besides its messages. Whoever hands the call on hands this on. */
+export interface CallContext extends RequestContext {
+  /** What the log lines about the call are found by, on every node (docs/protocol/logs.md). Made when it is first asked for. */
+  correlationId?(): string;
+  /** Hears once which way the call has taken: `local`, `waited` (for a tunnel of this node), or the URL of a peer. */
+  routed?(way: string): void;
+}
 
 /** Opens a call to an agent; how it gets there is the opener's business. */
 export interface AgentCaller {

@@ -273,3 +273,18 @@ test('a client that is done before anybody reads is heard of', () => {
   receive();
   assert.deepEqual(heard, ['done']);
 });
+
+test('the client’s correlation id is kept, even once reading has begun', () => {
+  const { call, receive } = setUp({ headers: { 'x-gitlab-correlation-id': 'from-rails', 'x-request-id': 'other' } });
+  receive();
+  assert.equal(call.correlationId(), 'from-rails');
+  assert.equal(setUp({ headers: { 'x-request-id': 'from-curl' } }).call.correlationId(), 'from-curl');
+});
+
+test('without a valid one it is made, once', () => {
+  const { call, receive } = setUp({ headers: { 'x-request-id': 'not "valid"' } });
+  const id = call.correlationId();
+  receive();
+  assert.match(id, /^[0-9A-Z]{26}$/);
+  assert.equal(call.correlationId(), id);
+});

@@ -5,6 +5,12 @@ import {
   type ServerStreamResponseOptions,
 } from 'node:http2';
 import { gzipSync, constants as zlib } from 'node:zlib';
+import {
+  CORRELATION_METADATA,
+  newCorrelationId,
+  REQUEST_ID_HEADER,
+  validCorrelationId,
+} from '../observability/correlation_id.ts';
 import type { Timer } from '../runtime/clock.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -61,6 +67,7 @@ export class ServerCall implements MessageHandler {
   readonly #stream: CarryingStream;
   /** Let go once reading has begun: most calls then wait for half an hour. */
   #headers: IncomingHttpHeaders | undefined;
+  #correlationId: string | undefined;
   readonly #contentType: string;
   readonly #reader = new MessageReader(this);
   readonly #onDefect: (call: ServerCall, error: unknown) => void;
@@ -102,6 +109,16 @@ export class ServerCall implements MessageHandler {
     return Array.isArray(value) ? value[0] : value;
   }
 
+  /** What the log lines about this call are found by: the client's id, or one that is made when it is first asked for. */
+  correlationId(): string {
+    this.#correlationId ??= this.#givenCorrelationId() ?? newCorrelationId();
+    return this.#correlationId;
+  }
+
+  #givenCorrelationId(): string | undefined {
+    return validCorrelationId(this.metadata(CORRELATION_METADATA) ?? this.metadata(REQUEST_ID_HEADER));
+  }
+
   get over(): boolean {
     return this.#over;
   }
@@ -118,6 +135,7 @@ export class ServerCall implements MessageHandler {
     stream.on('data', ServerCall.#onData);
     const timeoutMs = parseGrpcTimeout(this.metadata('grpc-timeout'));
     if (timeoutMs !== undefined) this.#deadline = this.session.scope.timeout(timeoutMs, () => this.#deadlinePassed());
+    this.#correlationId ??= this.#givenCorrelationId();
     this.#headers = undefined;
     if (this.#halfCloseDue) this.#deliverHalfClose();
   }

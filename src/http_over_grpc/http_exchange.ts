@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Automaton, END_OF_STREAM, START } from '../grpc/automaton.ts';
-import type { AgentCaller, Call, CallSink } from '../grpc/call.ts';
+import type { AgentCaller, Call, CallContext, CallSink } from '../grpc/call.ts';
 import { MalformedMessage } from '../grpc/protobuf_wire.ts';
 import { type GrpcStatus, OVERLOADED, statusText } from '../grpc/status.ts';
 import { writeHead } from '../net/write_head.ts';
@@ -32,8 +32,12 @@ const responseParts = new Automaton({
 export interface ExchangePolicy {
   /** The client's headers, flat (name, value, name, value), and what their Content-Length promises, if there is one. */
   responseHeaders(head: ResponseHead): { readonly headers: string[]; readonly contentLength: number | undefined };
-  /** Answers the client with an error. Only called as long as nothing of an answer was sent. */
-  fail(response: ServerResponse, httpStatus: 500 | 502 | 503, what: string): void;
+  /**
+   * Answers the client with an error. Only called as long as nothing of an answer was sent.
+   * @param step what failed
+   * @param error why, if there is more to say
+   */
+  fail(response: ServerResponse, httpStatus: 500 | 502 | 503, step: string, error?: string): void;
 }
 
 /** An upgrade request's connection: whoever got it from the HTTP server hands it over with the bytes read too far. */
@@ -82,8 +86,8 @@ export class HttpExchange implements CallSink {
   }
 
   /** @param method full gRPC method that carries HTTP */
-  start(caller: AgentCaller, agentId: bigint, method: string, head: RequestHead): void {
-    const call = caller.open(agentId, method, this);
+  start(caller: AgentCaller, agentId: bigint, method: string, head: RequestHead, context?: CallContext): void {
+    const call = caller.open(agentId, method, this, context);
     this.#call = call;
     this.#response.on('close', () => this.#clientGone());
     if (head.contentLength !== 0) {
@@ -276,7 +280,7 @@ export class HttpExchange implements CallSink {
     // Half an answer must not look like a whole one: kubectl would believe it.
     if (response.headersSent) response.destroy();
     else if (status === OVERLOADED) this.#policy.fail(response, 503, status.message);
-    else this.#policy.fail(response, 502, `failed to read gRPC response: ${statusText(status)}`);
+    else this.#policy.fail(response, 502, 'failed to read gRPC response', statusText(status));
   }
 
   #clientGone(): void {

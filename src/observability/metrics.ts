@@ -1,6 +1,7 @@
 import { Counter, Gauge, Registry } from 'prom-client';
 import { buildInfo } from '../runtime/build_info.ts';
 import { createLimiterMetrics, type ObserveLimiter } from './limiter_metrics.ts';
+import { createRoutingMetrics, type RoutingMetrics } from './routing_metrics.ts';
 
 /** What is counted, under the names that upstream's dashboards know. */
 export interface Metrics {
@@ -11,6 +12,7 @@ export interface Metrics {
   readonly fluxNotifications: { inc(): void };
   readonly fluxDroppedNotifications: { inc(): void };
   readonly observeLimiter: ObserveLimiter;
+  readonly routing: RoutingMetrics;
 }
 
 /** @param connectedAgents asked at each scrape; what it rejects with makes the sample NaN */
@@ -52,5 +54,6 @@ export function createMetrics(connectedAgents: () => Promise<number>): Metrics {
     fluxNotifications,
     fluxDroppedNotifications,
     observeLimiter: createLimiterMetrics(registry),
+    routing: createRoutingMetrics(registry),
   };
 }

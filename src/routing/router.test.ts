@@ -73,14 +73,14 @@ test('a call waits for a tunnel, which gets what has been written', () => {
 
 test('after 20 s without a tunnel the call ends, and the log says why', () => {
   const { router, add, sink, clock, lines, tunnels } = setUp();
-  router.open(1n, METHOD, sink);
+  router.open(1n, METHOD, sink, { correlationId: () => 'id-1' });
   clock.advance(20_000);
   assert.deepEqual(sink.heard, ['end 4 Agent connection not found. Is agent up to date and connected?']);
   assert.deepEqual(lines, [
     {
       level: 'error',
       message: 'Agent connection not found',
-      fields: { agent_id: 1n, error: 'context deadline exceeded' },
+      fields: { agent_id: 1n, error: 'context deadline exceeded', correlation_id: 'id-1' },
     },
   ]);
   const tunnel = add();

@@ -55,7 +55,11 @@ export class Router implements AgentCaller {
     });
     const timer = scope.timeout(FIND_TUNNEL_MS, () => {
       outcome = 'Agent connection not found';
-      log.error(outcome, { agent_id: agentId, error: 'context deadline exceeded' });
+      log.error(outcome, {
+        agent_id: agentId,
+        error: 'context deadline exceeded',
+        correlation_id: context.correlationId?.(),
+      });
       call.fail({
         code: StatusCode.DeadlineExceeded,
         message: 'Agent connection not found. Is agent up to date and connected?',

@@ -6,7 +6,7 @@ import { ConfigurationResponseSchema } from '../../gen/gitlab/agent/agent_config
 import type { GitalyClient, RepositoryAt } from '../../gitaly/client.ts';
 import { GitalyError } from '../../gitaly/gitaly_error.ts';
 import type { Discovered } from '../../gitaly/reference_discovery.ts';
-import type { GitLabClient } from '../../gitlab/client.ts';
+import type { CallOptions, GitLabClient } from '../../gitlab/client.ts';
 import { GitLabError } from '../../gitlab/gitlab_error.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
@@ -68,12 +68,12 @@ export class ConfigurationSource {
   }
 
   /** The commit at the head of the branch that counts. Rejects like GitalyClient. */
-  head(agent: AgentWithRepository, signal: AbortSignal): Promise<Discovered> {
+  head(agent: AgentWithRepository, { signal, correlationId }: CallOptions): Promise<Discovered> {
     const at = agent.repository;
     const of = `${placeOf(at)}\n${at.defaultBranch}`;
     if (this.#head?.of !== of) {
       const flight = new SharedFlight(
-        (asking) => this.#deps.gitaly.findRef(at, branchRef(agent), { signal: asking }),
+        (asking) => this.#deps.gitaly.findRef(at, branchRef(agent), { signal: asking, correlationId }),
         (ended) => {
           if (this.#head?.flight === ended) this.#head = undefined;
         },
@@ -87,13 +87,18 @@ export class ConfigurationSource {
    * The message for the agent with its configuration at a commit, serialized.
    * Rejects with ConfigurationError, or AppError if the file could not be fetched.
    */
-  response(agent: AgentWithRepository, commitId: string, log: Log, signal: AbortSignal): Promise<Uint8Array> {
+  response(
+    agent: AgentWithRepository,
+    commitId: string,
+    log: Log,
+    { signal, correlationId }: CallOptions,
+  ): Promise<Uint8Array> {
     const of = `${placeOf(agent.repository)}\n${agent.name}\n${commitId}`;
     if (this.#ready?.of === of) return Promise.resolve(this.#ready.bytes);
     if (this.#response?.of !== of) {
       const flight = new SharedFlight(
         async (asking) => {
-          const bytes = await this.#fetch(agent, commitId, log, asking);
+          const bytes = await this.#fetch(agent, commitId, log, { signal: asking, correlationId });
           this.#ready = { of, bytes };
           return bytes;
         },
@@ -106,11 +111,11 @@ export class ConfigurationSource {
     return this.#response.flight.join(signal);
   }
 
-  async #fetch(agent: AgentWithRepository, commitId: string, log: Log, signal: AbortSignal): Promise<Uint8Array> {
+  async #fetch(agent: AgentWithRepository, commitId: string, log: Log, options: CallOptions): Promise<Uint8Array> {
     const path = configurationPath(agent.name);
-    const configuration = parseConfiguration(await this.#readFile(agent, path, commitId, signal));
+    const configuration = parseConfiguration(await this.#readFile(agent, path, commitId, options));
     warn(configuration, log.with({ commit_id: commitId, file: path }));
-    this.#tellGitLab(agent.id, configuration.forGitLab, log);
+    this.#tellGitLab(agent.id, configuration.forGitLab, log, options.correlationId);
     const { gitops, observability, ciAccess, containerScanning, remoteDevelopment, flux } = configuration.file;
     const response = create(ConfigurationResponseSchema, {
       commitId,
@@ -135,11 +140,11 @@ export class ConfigurationSource {
     agent: AgentWithRepository,
     path: string,
     commitId: string,
-    signal: AbortSignal,
+    options: CallOptions,
   ): Promise<Uint8Array> {
     const { gitaly, maxFileBytes: maxBytes } = this.#deps;
     try {
-      return await gitaly.readFile(agent.repository, { revision: commitId, path, maxBytes }, { signal });
+      return await gitaly.readFile(agent.repository, { revision: commitId, path, maxBytes }, options);
     } catch (error) {
       if (!(error instanceof GitalyError)) throw error;
       if (error.kind === 'NotFound') return new Uint8Array();
@@ -151,12 +156,13 @@ export class ConfigurationSource {
   }
 
   /** In the background: what GitLab makes of it never concerns the agent. */
-  #tellGitLab(agentId: bigint, configuration: JsonObject, log: Log): void {
+  #tellGitLab(agentId: bigint, configuration: JsonObject, log: Log, correlationId: string | undefined): void {
     const hash = createHash('sha256').update(JSON.stringify(configuration)).digest('base64');
     if (hash === this.#told) return;
     this.#told = hash;
     const { gitlab, scope } = this.#deps;
-    gitlab.postAgentConfiguration(agentId, configuration, { signal: scope.signal }).catch((error: unknown) => {
+    const options = { signal: scope.signal, correlationId };
+    gitlab.postAgentConfiguration(agentId, configuration, options).catch((error: unknown) => {
       if (this.#told === hash) this.#told = '';
       if (scope.closed) return;
       if (error instanceof GitLabError && error.status === 404) {

@@ -2,6 +2,7 @@ import type { MessageShape } from '@bufbuild/protobuf';
 import type { AgentAuthenticator, AgentInfo } from '../../auth/agent_authenticator.ts';
 import type { ConfigurationRequestSchema } from '../../gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
 import { GitalyError } from '../../gitaly/gitaly_error.ts';
+import type { CallOptions } from '../../gitlab/client.ts';
 import type { ServerCall } from '../../grpc/server_call.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
@@ -90,7 +91,11 @@ export class ConfigurationStream {
     const agent = await this.#authenticate();
     if (typeof agent === 'number') return agent;
     if (!hasRepository(agent)) return pollPeriodMs;
-    const log = base.with({ agent_id: agent.id, project_id: agent.projectPath });
+    const log = base.with({
+      agent_id: agent.id,
+      project_id: agent.projectPath,
+      correlation_id: this.#call.correlationId(),
+    });
     const source = this.#bind(agent);
     await this.#registration?.renew(agent, log);
     const commitId = await this.#newCommit(source, agent, log);
@@ -106,7 +111,7 @@ export class ConfigurationStream {
   async #authenticate(): Promise<AgentInfo | number> {
     const { agents } = this.#deps;
     try {
-      return agents.peek(this.#token) ?? (await agents.authenticate(this.#token, this.#scope.signal));
+      return agents.peek(this.#token) ?? (await agents.authenticate(this.#token, this.#asking()));
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== StatusCode.Unavailable) throw error;
       return this.#gitlabBackoff.nextMs();
@@ -116,9 +121,7 @@ export class ConfigurationStream {
   /** The head, if the agent does not have it yet; otherwise how long to wait. */
   async #newCommit(source: ConfigurationSource, agent: AgentWithRepository, log: Log): Promise<string | number> {
     const { pollPeriodMs } = this.#deps;
-    const found = await this.#try('Config: repository poll failed', log, {}, () =>
-      source.head(agent, this.#scope.signal),
-    );
+    const found = await this.#try('Config: repository poll failed', log, {}, () => source.head(agent, this.#asking()));
     if (typeof found === 'number') return found;
     if (found.kind === 'not found') {
       const error = new GitalyError('NotFound', 'InfoRefsUploadPack', { path: branchRef(agent) });
@@ -143,7 +146,7 @@ export class ConfigurationStream {
     const file = { commit_id: commitId, file: `.gitlab/agents/${agent.name}/config.yaml` };
     return this.#try('Config: failed to fetch', log, file, async () => {
       configurationPath(agent.name);
-      return source.response(agent, commitId, log, this.#scope.signal);
+      return source.response(agent, commitId, log, this.#asking());
     });
   }
 
@@ -169,6 +172,10 @@ export class ConfigurationStream {
       if (!isUnavailable(error)) return this.#backoff.nextMs();
       return UNAVAILABLE_RETRY_MS * (1 + this.#deps.random.fraction());
     }
+  }
+
+  #asking(): CallOptions {
+    return { signal: this.#scope.signal, correlationId: this.#call.correlationId() };
   }
 
   #bind(agent: AgentWithRepository): ConfigurationSource {

@@ -99,11 +99,13 @@ test('a store in trouble is the log’s to explain, and Unavailable to the agent
     ['unregister', UnregisterRequestSchema, 'Failed to unregister agent'],
   ] as const) {
     const all = setUp({ broken: true });
-    const { call, asks } = playedCall();
+    const { call, asks } = playedCall({ 'x-request-id': 'id-1' });
     const handled = all[which].handle(call, 'token');
     asks(schema, { podId: 1n });
     await assert.rejects(async () => handled, { code: StatusCode.Unavailable, message });
-    assert.deepEqual(all.lines, [{ level: 'error', message, fields: { agent_id: 42n, error: 'store down' } }]);
+    assert.deepEqual(all.lines, [
+      { level: 'error', message, fields: { agent_id: 42n, error: 'store down', correlation_id: 'id-1' } },
+    ]);
   }
 });
 

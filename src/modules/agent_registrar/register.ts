@@ -69,11 +69,15 @@ async function change(
   apply: (connection: AgentConnection) => Promise<void>,
 ): Promise<void> {
   const { id: agentId, projectId } =
-    agents.peek(token) ?? (await agents.authenticate(token, call.session.scope.signal));
+    agents.peek(token) ??
+    (await agents.authenticate(token, {
+      signal: call.session.scope.signal,
+      correlationId: call.correlationId(),
+    }));
   try {
     await apply({ agentId, projectId, connectionId: request.podId });
   } catch (error) {
-    log.error(failure, { agent_id: agentId, error: errorText(error) });
+    log.error(failure, { agent_id: agentId, error: errorText(error), correlation_id: call.correlationId() });
     throw new AppError(StatusCode.Unavailable, failure, { cause: error });
   }
 }

@@ -1,6 +1,6 @@
 import { LookupCache } from '../../auth/lookup_cache.ts';
 import { tokenHash } from '../../auth/token_hash.ts';
-import type { GitLabClient } from '../../gitlab/client.ts';
+import type { CallOptions, GitLabClient } from '../../gitlab/client.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { ErrorCache } from '../../store/error_cache.ts';
@@ -28,13 +28,13 @@ export class ProjectAccess {
   }
 
   /** Rejects if that could not be found out, or with the signal's reason when it fires. */
-  mayRead(token: string, projectPath: string, signal: AbortSignal): Promise<boolean> {
+  mayRead(token: string, projectPath: string, { signal, correlationId }: CallOptions): Promise<boolean> {
     const key = `${token.length}:${token}${projectPath}`;
     return this.#cache.get(
       {
         key,
         hash: () => tokenHash(key),
-        ask: (asking) => this.#gitlab.verifyProjectAccess(token, projectPath, { signal: asking }),
+        ask: (asking) => this.#gitlab.verifyProjectAccess(token, projectPath, { signal: asking, correlationId }),
       },
       signal,
     );

@@ -75,9 +75,10 @@ function tellOfPushes(
 ): void {
   const { access, usage, metrics, log } = deps;
   const scope = call.session.scope.child();
+  const asking = { signal: scope.signal, correlationId: call.correlationId() };
   const queue = new PushQueue({
     async handle({ id, fullPath }: Project) {
-      if (!(await access.mayRead(token, fullPath, scope.signal)) || call.over) return;
+      if (!(await access.mayRead(token, fullPath, asking)) || call.over) return;
       metrics.fluxNotifications.inc();
       usage.increment('flux_git_push_notifications_total');
       usage.addUnique('flux_git_push_notified_unique_projects', id);

@@ -36,7 +36,7 @@ export function createGitLabAccess(deps: {
       if (gitlab === undefined) {
         throw new AppError(StatusCode.Unimplemented, 'this server has no GitLab to hand requests to');
       }
-      new ServedRequest(call, (head) => requestMaker(gitlab, token, head, log), log).start();
+      new ServedRequest(call, (head) => requestMaker(gitlab, token, call.correlationId(), head, log), log).start();
     },
   };
 }
@@ -44,18 +44,19 @@ export function createGitLabAccess(deps: {
 function requestMaker(
   gitlab: Pick<GitLabClient, 'moduleRequest'>,
   token: string,
+  correlationId: string,
   { request, extra }: HttpRequest_Header,
   log: Log,
 ): MakeRequest {
   const { method = '', urlPath: path = '', header = {}, query = {} } = request ?? {};
-  if (log.debugEnabled) log.debug(`Handling ${method} ${path}`);
+  if (log.debugEnabled) log.debug(`Handling ${method} ${path}`, { correlation_id: correlationId });
   const module = moduleName(extra);
   if (Object.keys(header).some((name) => name.toLowerCase() === 'upgrade')) {
     throw new AppError(StatusCode.Unavailable, 'connection upgrade is not supported');
   }
   const asked = { method, module, path, query: lists(query), headers: lists(header) };
   return async (body, signal) => {
-    const answer = await gitlab.moduleRequest(token, { ...asked, body }, { signal });
+    const answer = await gitlab.moduleRequest(token, { ...asked, body }, { signal, correlationId });
     return { status: answer.status, headers: responseHeaders(answer.headers), body: answer.body };
   };
 }

@@ -42,7 +42,7 @@ function setUp(files: Record<string, number>, limits: { file?: number; total?: n
       sent.push([source, data.length]);
       return Promise.resolve();
     },
-    signal: new AbortController().signal,
+    asking: { signal: new AbortController().signal },
   });
   const fetch = (...paths: MessageInitShape<typeof PathCFSchema>['path'][]) =>
     manifests.fetch(

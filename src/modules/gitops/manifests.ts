@@ -1,5 +1,5 @@
 import type { PathCF } from '../../gen/gitlab/agent/gitops/rpc/gitops_pb.ts';
-import type { GitalyClient, RepositoryAt } from '../../gitaly/client.ts';
+import type { GitalyCallOptions, GitalyClient, RepositoryAt } from '../../gitaly/client.ts';
 import { folderOf, Glob } from './glob.ts';
 
 /** Agents read messages of some megabytes, but one large file should not hold up the connection. */
@@ -24,7 +24,7 @@ interface ManifestsDeps {
   readonly at: RepositoryAt;
   readonly limits: ManifestLimits;
   readonly send: SendPiece;
-  readonly signal: AbortSignal;
+  readonly asking: GitalyCallOptions;
 }
 
 /** The files that an agent asks for, of one commit, within the limits (docs/protocol/gitops.md). */
@@ -51,12 +51,12 @@ export class Manifests {
   }
 
   async #glob(revision: string, text: string): Promise<void> {
-    const { gitaly, at, limits, signal } = this.#deps;
+    const { gitaly, at, limits, asking } = this.#deps;
     const pattern = text.replace(/^\//, '');
     const glob = new Glob(pattern);
     // One more than may be visited shows that there are too many.
     const atMost = limits.maxNumberOfFiles - this.visited + 1;
-    for (const file of await gitaly.listFiles(at, { revision, ...folderOf(pattern), atMost }, { signal })) {
+    for (const file of await gitaly.listFiles(at, { revision, ...folderOf(pattern), atMost }, asking)) {
       this.#count();
       if (!glob.matches(file.path) || isHidden(file.path)) continue;
       if (this.#seen.has(file.path)) throw new ManifestError(`path visited more than once: ${file.path}`);
@@ -72,10 +72,10 @@ export class Manifests {
   }
 
   async #file(revision: string, path: string): Promise<void> {
-    const { gitaly, at, limits, send, signal } = this.#deps;
+    const { gitaly, at, limits, send, asking } = this.#deps;
     this.#seen.add(path);
     const maxBytes = Math.min(limits.maxManifestFileSize, this.#bytesLeft);
-    const content = await gitaly.readFile(at, { revision, path, maxBytes }, { signal });
+    const content = await gitaly.readFile(at, { revision, path, maxBytes }, asking);
     this.#bytesLeft -= content.length;
     let offset = 0;
     do {

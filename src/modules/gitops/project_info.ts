@@ -1,7 +1,7 @@
 import { LookupCache } from '../../auth/lookup_cache.ts';
 import { tokenHash } from '../../auth/token_hash.ts';
 import type { RepositoryAt } from '../../gitaly/client.ts';
-import type { GitLabClient } from '../../gitlab/client.ts';
+import type { CallOptions, GitLabClient } from '../../gitlab/client.ts';
 import { GitLabError } from '../../gitlab/gitlab_error.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError } from '../../runtime/app_error.ts';
@@ -36,10 +36,10 @@ export class ProjectInfos {
    * Rejects with AppError: Unauthenticated, PermissionDenied, NotFound if GitLab refuses, Unavailable if that could not be
    * found out; with the signal's reason when it fires.
    */
-  async get(token: string, projectPath: string, signal: AbortSignal): Promise<ProjectInfo> {
+  async get(token: string, projectPath: string, { signal, correlationId }: CallOptions): Promise<ProjectInfo> {
     const key = `${token.length}:${token}${projectPath}`;
     const ask = async (asking: AbortSignal) => {
-      const answer = await this.#gitlab.projectInfo(token, projectPath, { signal: asking });
+      const answer = await this.#gitlab.projectInfo(token, projectPath, { signal: asking, correlationId });
       const { projectId: id, gitalyInfo: gitaly, gitalyRepository: repository } = answer;
       if (gitaly === undefined || repository === undefined) throw new AppError(StatusCode.Internal, 'no repository');
       return { id, gitaly, repository };

@@ -5,6 +5,7 @@ import {
 } from '../../gen/gitlab/agent/gitops/rpc/gitops_pb.ts';
 import type { GitalyClient } from '../../gitaly/client.ts';
 import { GitalyError } from '../../gitaly/gitaly_error.ts';
+import type { CallOptions } from '../../gitlab/client.ts';
 import type { ServerCall } from '../../grpc/server_call.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
@@ -41,6 +42,7 @@ export class Synchronization {
   /** Undefined: one commit is wanted for ever. */
   readonly #ref: string | undefined;
   readonly #scope: Scope;
+  readonly #asking: CallOptions;
   readonly #log: Log;
   readonly #backoff: Backoff;
   #lastFailure = '';
@@ -62,6 +64,7 @@ export class Synchronization {
     this.#request = request;
     this.#ref = refName(request.ref);
     this.#scope = scope;
+    this.#asking = { signal: scope.signal, correlationId: call.correlationId() };
     this.#log = log.with({ git_ref: this.#ref ?? request.ref?.ref.value });
     this.#backoff = new Backoff(BACKOFF, { clock: scope.clock, random: deps.random });
   }
@@ -89,7 +92,7 @@ export class Synchronization {
   /** Looked up each time: tokens are revoked and projects move. */
   async #project(): Promise<ProjectInfo | number> {
     try {
-      return await this.#deps.projects.get(this.#token, this.#request.projectId, this.#scope.signal);
+      return await this.#deps.projects.get(this.#token, this.#request.projectId, this.#asking);
     } catch (error) {
       if (this.#scope.closed) throw error;
       const cause = error instanceof AppError ? error.cause : undefined;
@@ -103,7 +106,7 @@ export class Synchronization {
     const { gitaly, pollPeriodMs, random } = this.#deps;
     if (this.#ref === undefined) return this.#request.ref?.ref.value ?? '';
     try {
-      const found = await gitaly.findRef(project, this.#ref, { signal: this.#scope.signal });
+      const found = await gitaly.findRef(project, this.#ref, this.#asking);
       this.#lastFailure = '';
       if (found.kind === 'found') return found.commitId;
       if (found.kind === 'empty repository') {
@@ -131,7 +134,7 @@ export class Synchronization {
       at: project,
       limits,
       send: (source, data) => this.#write({ case: 'object', value: { source, data } }),
-      signal: this.#scope.signal,
+      asking: this.#asking,
     });
     try {
       await manifests.fetch(commitId, this.#request.paths);

@@ -11,7 +11,7 @@ import { StatusCode } from '../../runtime/status_code.ts';
 import { Gatekeeper } from './authorize.ts';
 import type { Credentials } from './credentials.ts';
 
-const signal = () => new AbortController().signal;
+const asking = { signal: () => new AbortController().signal, correlationId: () => 'id-1' };
 
 function session(...cookies: string[]): Credentials {
   return { kind: 'session_cookie', agentId: 1n, cookies, csrfToken: 'good-csrf' };
@@ -21,8 +21,11 @@ test('a known answer is used at once, and encoded once', async () => {
   const users = new ScriptedUsers();
   const gatekeeper = new Gatekeeper(users, silentLog);
   const credentials = { kind: 'ci_job', agentId: 1n, token: 'job-ci' } as const;
-  const first = await gatekeeper.authorize(credentials, signal);
-  const again = gatekeeper.authorize(credentials, () => assert.fail('nothing to wait for'));
+  const first = await gatekeeper.authorize(credentials, asking);
+  const again = gatekeeper.authorize(credentials, {
+    signal: () => assert.fail('nothing to wait for'),
+    correlationId: () => assert.fail('nothing to name'),
+  });
   assert.ok(!(again instanceof Promise) && again.kind === 'allowed' && first.kind === 'allowed');
   assert.ok(again.extra !== undefined && again.extra === first.extra);
   assert.deepEqual(users.asked, ['ci 1']);
@@ -31,7 +34,7 @@ test('a known answer is used at once, and encoded once', async () => {
 
 test('one answer about a job is judged for each agent', async () => {
   const gatekeeper = new Gatekeeper(new ScriptedUsers(), silentLog);
-  const ask = async (agentId: bigint) => gatekeeper.authorize({ kind: 'ci_job', agentId, token: 'job-ci' }, signal);
+  const ask = async (agentId: bigint) => gatekeeper.authorize({ kind: 'ci_job', agentId, token: 'job-ci' }, asking);
   const one = await ask(1n);
   const two = await ask(2n);
   assert.ok(one.kind === 'allowed' && two.kind === 'allowed');
@@ -45,25 +48,25 @@ test('one answer about a job is judged for each agent', async () => {
 test('cookies are tried in turn until GitLab takes one', async () => {
   const users = new ScriptedUsers();
   const gatekeeper = new Gatekeeper(users, silentLog);
-  const decision = await gatekeeper.authorize(session('bad', 'good-cookie', 'other'), signal);
+  const decision = await gatekeeper.authorize(session('bad', 'good-cookie', 'other'), asking);
   assert.ok(decision.kind === 'allowed');
   assert.deepEqual([decision.viaCookie, decision.accessForm, decision.projectId], [true, 'user_access', 1001n]);
   assert.deepEqual(users.asked, ['bad', 'good-cookie']);
-  const again = gatekeeper.authorize(session('bad', 'good-cookie', 'other'), signal);
+  const again = gatekeeper.authorize(session('bad', 'good-cookie', 'other'), asking);
   assert.ok(!(again instanceof Promise), 'the one that is known wins without asking about the others');
 });
 
 test('cookies that GitLab does not take', async () => {
   const gatekeeper = new Gatekeeper(new ScriptedUsers(), silentLog);
   const refused = { kind: 'refused', status: 401, message: 'Unauthorized' };
-  assert.deepEqual(await gatekeeper.authorize(session('bad', 'worse'), signal), refused);
-  assert.deepEqual(await gatekeeper.authorize(session('st-403-x', 'st-404-x'), signal), refused);
+  assert.deepEqual(await gatekeeper.authorize(session('bad', 'worse'), asking), refused);
+  assert.deepEqual(await gatekeeper.authorize(session('st-403-x', 'st-404-x'), asking), refused);
 });
 
 test('a failure to find out is no refusal, and ends the search', async () => {
   const users = new ScriptedUsers();
   const failed = { kind: 'refused', status: 500, message: 'Failed to authorize user session' };
-  const decision = await new Gatekeeper(users, silentLog).authorize(session('st-500-x', 'good-cookie'), signal);
+  const decision = await new Gatekeeper(users, silentLog).authorize(session('st-500-x', 'good-cookie'), asking);
   assert.deepEqual(decision, failed);
   assert.deepEqual(users.asked, ['st-500-x']);
 });
@@ -71,7 +74,7 @@ test('a failure to find out is no refusal, and ends the search', async () => {
 test('an agent id that cannot exist is not asked about', async () => {
   const users = new ScriptedUsers();
   const credentials = { kind: 'personal_access_token', agentId: -1n, token: 'good-pat' } as const;
-  const decision = await new Gatekeeper(users, silentLog).authorize(credentials, signal);
+  const decision = await new Gatekeeper(users, silentLog).authorize(credentials, asking);
   assert.deepEqual(decision, { kind: 'refused', status: 500, message: 'Failed to authorize user session' });
   assert.deepEqual(users.asked, []);
 });
@@ -94,7 +97,7 @@ test('an answer about another agent opens nothing', async () => {
     user: { id: 4, username: 'eve' },
     access_as: { agent: {} },
   });
-  const decision = await new Gatekeeper(oneUser({ kind: 'gitlab', response }), silentLog).authorize(pat, signal);
+  const decision = await new Gatekeeper(oneUser({ kind: 'gitlab', response }), silentLog).authorize(pat, asking);
   assert.deepEqual(decision, { kind: 'refused', status: 500, message: 'Failed to authorize user session' });
 });
 
@@ -102,7 +105,7 @@ test('one standalone user may use several agents, each under its own id', async 
   const user: ProxyUser = { kind: 'standalone', name: 'alice', impersonation: undefined };
   const gatekeeper = new Gatekeeper(oneUser(user), silentLog);
   for (const agentId of [1n, 2n, 1n]) {
-    const decision = await gatekeeper.authorize({ ...pat, agentId }, signal);
+    const decision = await gatekeeper.authorize({ ...pat, agentId }, asking);
     assert.deepEqual(decision, {
       kind: 'allowed',
       agentId,
@@ -119,8 +122,8 @@ test('who goes away is no error in the log', async () => {
   const lines: string[] = [];
   const log: Log = { ...silentLog, error: (message) => void lines.push(message) };
   const errors = [new AppError(StatusCode.Canceled, 'context canceled'), new DOMException('gone', 'AbortError')];
-  for (const error of errors) await new Gatekeeper(oneUser(error), log).authorize(pat, signal);
+  for (const error of errors) await new Gatekeeper(oneUser(error), log).authorize(pat, asking);
   assert.deepEqual(lines, []);
-  await new Gatekeeper(oneUser(new AppError(StatusCode.Unavailable, 'down')), log).authorize(pat, signal);
+  await new Gatekeeper(oneUser(new AppError(StatusCode.Unavailable, 'down')), log).authorize(pat, asking);
   assert.deepEqual(lines, ['Failed to authorize user session']);
 });

@@ -1,5 +1,6 @@
 import { type ProxyUser, refusalStatus, type UserAuthorizer, type UserCredential } from '../../auth/user_authorizer.ts';
 import type { AllowedAgentsForJob } from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
+import type { CallOptions } from '../../gitlab/client.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
@@ -37,6 +38,13 @@ interface Grant {
   readonly projectId: bigint | undefined;
 }
 
+/** The request on whose behalf a question is asked. Both functions are called only if there is something to ask, or to log. */
+export interface AskingRequest {
+  /** Fires when the client goes away or the server stops. */
+  signal(): AbortSignal;
+  correlationId(): string;
+}
+
 /**
  * Decides whether a request may use an agent, and as whom (docs/protocol/kubernetes_api.md, "Authorization"). Answers at
  * once when the authorizer remembers the credential.
@@ -52,12 +60,11 @@ export class Gatekeeper {
     this.#log = log;
   }
 
-  /** @param signal ends the wait for an answer; called only when there is something to wait for */
-  authorize(credentials: Credentials, signal: () => AbortSignal): Decision | Refusal | Promise<Decision | Refusal> {
+  authorize(credentials: Credentials, asking: AskingRequest): Decision | Refusal | Promise<Decision | Refusal> {
     if (credentials.kind === 'ci_job') {
       const { agentId, token } = credentials;
       const known = this.#users.peekCiJob(agentId, token);
-      return known === undefined ? this.#askAboutJob(agentId, token, signal()) : this.#decideJob(known, agentId);
+      return known === undefined ? this.#askAboutJob(agentId, token, asking) : this.#decideJob(known, agentId, asking);
     }
     const { agentId } = credentials;
     // GitLab is not asked: it could only refuse, and upstream answers this one as a failure, not as a refusal.
@@ -65,6 +72,7 @@ export class Gatekeeper {
       return this.#userFailure(
         agentId,
         new AppError(StatusCode.InvalidArgument, 'the agent id must be greater than 0'),
+        asking,
       );
     if (credentials.kind === 'personal_access_token') {
       const credential = {
@@ -74,38 +82,40 @@ export class Gatekeeper {
         csrfToken: '',
       } as const;
       const known = this.#users.peekProxyUser(credential);
-      return known === undefined ? this.#askAboutUser([credential], signal()) : this.#decideUser(known, credential);
+      return known === undefined
+        ? this.#askAboutUser([credential], asking)
+        : this.#decideUser(known, credential, asking);
     }
     const candidates = credentials.cookies.map((accessKey) => {
       return { agentId, accessType: credentials.kind, accessKey, csrfToken: credentials.csrfToken } as const;
     });
     for (const credential of candidates) {
       const known = this.#users.peekProxyUser(credential);
-      if (known !== undefined) return this.#decideUser(known, credential);
+      if (known !== undefined) return this.#decideUser(known, credential, asking);
     }
-    return this.#askAboutUser(candidates, signal());
+    return this.#askAboutUser(candidates, asking);
   }
 
-  async #askAboutJob(agentId: bigint, token: string, signal: AbortSignal): Promise<Decision | Refusal> {
+  async #askAboutJob(agentId: bigint, token: string, asking: AskingRequest): Promise<Decision | Refusal> {
     try {
-      return this.#decideJob(await this.#users.ciJob(agentId, token, signal), agentId);
+      return this.#decideJob(await this.#users.ciJob(agentId, token, optionsOf(asking)), agentId, asking);
     } catch (error) {
-      return this.#jobFailure(agentId, error);
+      return this.#jobFailure(agentId, error, asking);
     }
   }
 
-  #decideJob(answer: AllowedAgentsForJob, agentId: bigint): Decision | Refusal {
+  #decideJob(answer: AllowedAgentsForJob, agentId: bigint, asking: AskingRequest): Decision | Refusal {
     let grant = this.#grants.get(answer)?.get(agentId);
     if (grant === undefined) {
       const agent = answer.allowedAgents.find(({ id }) => id === agentId);
       if (agent === undefined) {
-        return this.#refuse(403, 'Forbidden: agentId is not allowed', agentId);
+        return this.#refuse(403, 'Forbidden: agentId is not allowed', agentId, asking);
       }
       try {
         const extra = encodeHeaderExtra(jobIdentity(answer, agent));
         grant = { extra, userId: answer.user?.id, projectId: answer.project?.id };
       } catch (error) {
-        return this.#jobFailure(agentId, error);
+        return this.#jobFailure(agentId, error, asking);
       }
       this.#remember(answer, agentId, grant);
     }
@@ -113,41 +123,42 @@ export class Gatekeeper {
     return { kind: 'allowed', agentId, extra, viaCookie: false, accessForm: 'ci_access', userId, projectId };
   }
 
-  #jobFailure(agentId: bigint, error: unknown): Refusal {
+  #jobFailure(agentId: bigint, error: unknown, asking: AskingRequest): Refusal {
     const text = errorText(error);
     switch (refusalStatus(error)) {
       case 401:
-        return this.#refuse(401, 'Unauthorized: CI job token', agentId, text, text);
+        return this.#refuse(401, 'Unauthorized: CI job token', agentId, asking, text);
       case 403:
-        return this.#refuse(403, 'Forbidden: CI job token', agentId, text, text);
+        return this.#refuse(403, 'Forbidden: CI job token', agentId, asking, text);
       case 404:
-        return this.#refuse(404, 'Not found: agents for CI job token', agentId, text, text);
+        return this.#refuse(404, 'Not found: agents for CI job token', agentId, asking, text);
       default:
-        return this.#fail('Failed to get allowed agents for CI job token', agentId, error, text);
+        return this.#fail('Failed to get allowed agents for CI job token', agentId, error, asking, text);
     }
   }
 
   /** Asks about one candidate after the other until one is allowed; a failure to find out ends the search. */
-  async #askAboutUser(candidates: readonly UserCredential[], signal: AbortSignal): Promise<Decision | Refusal> {
+  async #askAboutUser(candidates: readonly UserCredential[], asking: AskingRequest): Promise<Decision | Refusal> {
+    const options = optionsOf(asking);
     let refusal: Refusal | undefined;
     for (const credential of candidates) {
       try {
-        return this.#decideUser(await this.#users.proxyUser(credential, signal), credential);
+        return this.#decideUser(await this.#users.proxyUser(credential, options), credential, asking);
       } catch (error) {
-        refusal = this.#userFailure(credential.agentId, error);
+        refusal = this.#userFailure(credential.agentId, error, asking);
         if (refusal.status !== 401) break;
       }
     }
     return refusal ?? { kind: 'refused', status: 401, message: 'Unauthorized' };
   }
 
-  #decideUser(user: ProxyUser, { agentId, accessType }: UserCredential): Decision | Refusal {
+  #decideUser(user: ProxyUser, { agentId, accessType }: UserCredential, asking: AskingRequest): Decision | Refusal {
     let grant = this.#grants.get(user)?.get(agentId);
     if (grant === undefined) {
       try {
         grant = userGrant(user, agentId, accessType);
       } catch (error) {
-        return this.#userFailure(agentId, error);
+        return this.#userFailure(agentId, error, asking);
       }
       this.#remember(user, agentId, grant);
     }
@@ -158,10 +169,14 @@ export class Gatekeeper {
   }
 
   /** Says nothing of the reason: whoever guesses agents and tokens learns only that the pair does not fit. */
-  #userFailure(agentId: bigint, error: unknown): Refusal {
+  #userFailure(agentId: bigint, error: unknown, asking: AskingRequest): Refusal {
     const text = errorText(error);
-    if (refusalStatus(error) === undefined) return this.#fail('Failed to authorize user session', agentId, error);
-    if (this.#log.debugEnabled) this.#log.debug('Authorize proxy user error', { agent_id: agentId, error: text });
+    if (refusalStatus(error) === undefined)
+      return this.#fail('Failed to authorize user session', agentId, error, asking);
+    if (this.#log.debugEnabled) {
+      const fields = { agent_id: agentId, error: text, correlation_id: asking.correlationId() };
+      this.#log.debug('Authorize proxy user error', fields);
+    }
     return { kind: 'refused', status: 401, message: 'Unauthorized' };
   }
 
@@ -171,17 +186,23 @@ export class Gatekeeper {
     else grants.set(agentId, grant);
   }
 
-  #refuse(status: number, what: string, agentId: bigint, detail?: string, error?: string): Refusal {
+  #refuse(status: number, what: string, agentId: bigint, asking: AskingRequest, error?: string): Refusal {
     if (this.#log.debugEnabled) {
-      this.#log.debug(what, error === undefined ? { agent_id: agentId } : { agent_id: agentId, error });
+      this.#log.debug(what, { agent_id: agentId, error, correlation_id: asking.correlationId() });
     }
-    return { kind: 'refused', status, message: detail === undefined ? what : `${what}: ${detail}` };
+    return { kind: 'refused', status, message: error === undefined ? what : `${what}: ${error}` };
   }
 
-  #fail(what: string, agentId: bigint, error: unknown, detail?: string): Refusal {
-    if (!isAbort(error)) this.#log.error(what, { agent_id: agentId, error: errorText(error) });
+  #fail(what: string, agentId: bigint, error: unknown, asking: AskingRequest, detail?: string): Refusal {
+    if (!isAbort(error)) {
+      this.#log.error(what, { agent_id: agentId, error: errorText(error), correlation_id: asking.correlationId() });
+    }
     return { kind: 'refused', status: 500, message: detail === undefined ? what : `${what}: ${detail}` };
   }
+}
+
+function optionsOf(asking: AskingRequest): CallOptions {
+  return { signal: asking.signal(), correlationId: asking.correlationId() };
 }
 
 /** Nobody is to blame when the client has gone away, or the server is stopping, before there was an answer. */

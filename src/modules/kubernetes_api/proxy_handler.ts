@@ -1,10 +1,11 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
-import type { AgentCaller } from '../../grpc/call.ts';
+import type { AgentCaller, CallContext } from '../../grpc/call.ts';
 import { type ExchangePolicy, HttpExchange, type UpgradeSocket } from '../../http_over_grpc/http_exchange.ts';
 import type { ResponseHead } from '../../http_over_grpc/http_wire.ts';
 import { createUpgradeResponse } from '../../net/upgrade_response.ts';
 import { writeHead } from '../../net/write_head.ts';
+import { newCorrelationId, REQUEST_ID_HEADER, validCorrelationId } from '../../observability/correlation_id.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { UsageCounters } from '../../store/usage_counters.ts';
 import type { Prepared, ProxyRequest, RequestPreparer } from './proxy_request.ts';
@@ -49,33 +50,42 @@ export class ProxyHandler {
 
   #handle(request: IncomingMessage, response: ServerResponse, upgrade?: UpgradeSocket, bodyLength?: number): void {
     response.on('error', ignore); // 'close' follows
-    const prepared = this.#deps.preparer.prepare(new ClientRequest(request, response, this.#deps.scope, bodyLength));
+    const asking = new ClientRequest(request, response, this.#deps.scope, bodyLength);
+    const prepared = this.#deps.preparer.prepare(asking);
     if (prepared instanceof Promise) {
       void prepared.then((later) => {
-        if (!response.destroyed) this.#go(request, response, later, upgrade);
+        if (!response.destroyed) this.#go(request, response, asking, later, upgrade);
       });
-    } else this.#go(request, response, prepared, upgrade);
+    } else this.#go(request, response, asking, prepared, upgrade);
   }
 
-  #go(request: IncomingMessage, response: ServerResponse, prepared: Prepared | Answer, upgrade?: UpgradeSocket): void {
+  #go(
+    request: IncomingMessage,
+    response: ServerResponse,
+    asking: ClientRequest,
+    prepared: Prepared | Answer,
+    upgrade?: UpgradeSocket,
+  ): void {
     if (prepared.kind === 'answer') {
       answer(request, response, prepared);
       return;
     }
     const { preparer, responses, agents, usage } = this.#deps;
     countUsage(usage, prepared);
-    const policy = new ProxyPolicy(prepared, preparer, responses, request);
-    new HttpExchange(request, response, policy, upgrade).start(agents, prepared.agentId, MAKE_REQUEST, prepared.head);
+    const policy = new ProxyPolicy(prepared, preparer, responses, request, asking);
+    const exchange = new HttpExchange(request, response, policy, upgrade);
+    exchange.start(agents, prepared.agentId, MAKE_REQUEST, prepared.head, asking);
   }
 }
 
-class ClientRequest implements ProxyRequest {
+class ClientRequest implements ProxyRequest, CallContext {
   readonly method: string;
   readonly url: string;
   readonly rawHeaders: readonly string[];
   readonly bodyLength?: number;
   readonly #response: ServerResponse;
   readonly #scope: Scope;
+  #correlationId: string | undefined;
 
   constructor(request: IncomingMessage, response: ServerResponse, scope: Scope, bodyLength: number | undefined) {
     this.method = request.method ?? '';
@@ -91,6 +101,11 @@ class ClientRequest implements ProxyRequest {
     this.#response.on('close', () => asking.close());
     return asking.signal;
   }
+
+  correlationId(): string {
+    this.#correlationId ??= validCorrelationId(headerOf(this.rawHeaders, REQUEST_ID_HEADER)) ?? newCorrelationId();
+    return this.#correlationId;
+  }
 }
 
 class ProxyPolicy implements ExchangePolicy {
@@ -98,25 +113,28 @@ class ProxyPolicy implements ExchangePolicy {
   readonly #preparer: RequestPreparer;
   readonly #responses: ResponseHeaderFilter;
   readonly #request: IncomingMessage;
+  readonly #asking: ClientRequest;
 
   constructor(
     prepared: Prepared,
     preparer: RequestPreparer,
     responses: ResponseHeaderFilter,
     request: IncomingMessage,
+    asking: ClientRequest,
   ) {
     this.#prepared = prepared;
     this.#preparer = preparer;
     this.#responses = responses;
     this.#request = request;
+    this.#asking = asking;
   }
 
   responseHeaders(head: ResponseHead): ResponseHeaders {
     return this.#responses.apply(head.status, head.headers, this.#prepared.rules);
   }
 
-  fail(response: ServerResponse, httpStatus: 500 | 502 | 503, what: string): void {
-    answer(this.#request, response, this.#preparer.failure(this.#prepared, httpStatus, `HTTP->gRPC: ${what}`));
+  fail(response: ServerResponse, httpStatus: 500 | 502 | 503, step: string, error?: string): void {
+    answer(this.#request, response, this.#preparer.failure(this.#prepared, this.#asking, httpStatus, step, error));
   }
 }
 
@@ -125,6 +143,13 @@ function answer(request: IncomingMessage, response: ServerResponse, { status, he
   writeHead(response, status, headers);
   response.end(request.method === 'HEAD' ? undefined : body);
   request.resume(); // a body that nobody reads would keep the connection from its next request
+}
+
+/** @param name in lower case */
+function headerOf(rawHeaders: readonly string[], name: string): string | undefined {
+  for (let i = 0; i + 1 < rawHeaders.length; i += 2)
+    if (rawHeaders[i]?.toLowerCase() === name) return rawHeaders[i + 1];
+  return undefined;
 }
 
 function ignore(): void {}

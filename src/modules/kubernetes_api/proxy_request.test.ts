@@ -30,7 +30,7 @@ function preparer({ secret, externalUrl = EXTERNAL_URL, clock = new FakeClock() 
 }
 
 function request(url: string, rawHeaders: string[], method = 'GET'): ProxyRequest {
-  return { method, url, rawHeaders, signal: () => new AbortController().signal };
+  return { method, url, rawHeaders, signal: () => new AbortController().signal, correlationId: () => 'id-1' };
 }
 
 async function answerTo(given: ProxyRequest, by = preparer()): Promise<Answer> {

@@ -3,7 +3,7 @@ import type { KubernetesApiConfig } from '../../config/config.ts';
 import type { RequestHead } from '../../http_over_grpc/http_wire.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { type AccessForm, type Decision, Gatekeeper, type Refusal } from './authorize.ts';
+import { type AccessForm, type AskingRequest, type Decision, Gatekeeper, type Refusal } from './authorize.ts';
 import { addCorsHeaders, checkOrigin, preflightHeaders } from './cors.ts';
 import { parseCredentials } from './credentials.ts';
 import { type IncomingHead, readIncomingHead } from './incoming_head.ts';
@@ -14,7 +14,7 @@ import { findValues, type ValueLists } from './value_lists.ts';
 import { takeWebSocketToken, WebSocketTokens } from './websocket_token.ts';
 
 /** A request as it came in. */
-export interface ProxyRequest {
+export interface ProxyRequest extends AskingRequest {
   readonly method: string;
   /** The request target as sent. */
   readonly url: string;
@@ -22,8 +22,6 @@ export interface ProxyRequest {
   readonly rawHeaders: readonly string[];
   /** Over HTTP/2 the head does not tell whether a body follows. Undefined: it does (HTTP/1). */
   readonly bodyLength?: number;
-  /** Fires when the client goes away or the server stops. Called only if GitLab has to be asked. */
-  signal(): AbortSignal;
 }
 
 /** A request that may go to an agent, and everything to send there. */
@@ -80,7 +78,9 @@ export class RequestPreparer {
     const origin = checkOrigin(head.origin, this.#deps.externalUrl);
     if (origin === 'refused') {
       if (log.debugEnabled) {
-        log.debug(`Received Origin ${JSON.stringify(head.origin)} is not in configured allowed origins`);
+        log.debug(`Received Origin ${JSON.stringify(head.origin)} is not in configured allowed origins`, {
+          correlation_id: request.correlationId(),
+        });
       }
       return emptyAnswer(403, []);
     }
@@ -97,7 +97,7 @@ export class RequestPreparer {
       allowedOrigin: origin.allowed,
     };
     const path = pathBelow(target.path, this.#deps.config.urlPathPrefix);
-    if (path === undefined) return this.#wrongPrefix(target, asker);
+    if (path === undefined) return this.#wrongPrefix(request, target, asker);
     const known = new KnownRequest(request, head, target, path, asker);
     const decision = this.#decide(known);
     return decision instanceof Promise
@@ -107,18 +107,33 @@ export class RequestPreparer {
 
   /**
    * The answer when an authorized request has failed before its response began.
-   * @param message the text after `GitLab Agent Server: `, e.g. `HTTP->gRPC: failed to read gRPC response: …`
+   * @param step what failed, e.g. `failed to read gRPC response`
+   * @param error why
    */
-  failure(prepared: Prepared, status: number, message: string): Answer {
+  failure(
+    { agentId, asker }: Pick<Prepared, 'agentId' | 'asker'>,
+    request: AskingRequest,
+    status: number,
+    step: string,
+    error: string | undefined,
+  ): Answer {
     const { log, serverName } = this.#deps;
-    if (log.debugEnabled) log.debug(message, { agent_id: prepared.agentId });
-    return statusResponse({ status, message }, prepared.asker, serverName);
+    const what = `HTTP->gRPC: ${step}`;
+    if (log.debugEnabled) log.debug(what, { agent_id: agentId, error, correlation_id: request.correlationId() });
+    const message = error === undefined ? what : `${what}: ${error}`;
+    return statusResponse({ status, message }, asker, serverName);
   }
 
-  #wrongPrefix(target: RequestTarget, asker: Asker): Answer {
+  #wrongPrefix(request: ProxyRequest, target: RequestTarget, asker: Asker): Answer {
     const message = 'Bad request: URL does not start with expected prefix';
     const { log, config, serverName } = this.#deps;
-    if (log.debugEnabled) log.debug(message, { url_path: target.path, url_path_prefix: config.urlPathPrefix });
+    if (log.debugEnabled) {
+      log.debug(message, {
+        url_path: target.path,
+        url_path_prefix: config.urlPathPrefix,
+        correlation_id: request.correlationId(),
+      });
+    }
     return statusResponse({ status: 400, message }, asker, serverName);
   }
 
@@ -126,21 +141,21 @@ export class RequestPreparer {
     const token = takeWebSocketToken(head);
     if (token !== undefined && head.authorization.length === 0) return this.#redeem(token, request, head, path);
     const credentials = parseCredentials(head, target.query);
-    if (credentials.kind === 'bad') return this.#unauthorized(credentials.error, credentials.logError);
-    return this.#gatekeeper.authorize(credentials, () => request.signal());
+    if (credentials.kind === 'bad') return this.#unauthorized(request, credentials.error, credentials.logError);
+    return this.#gatekeeper.authorize(credentials, request);
   }
 
   /** A token opens WebSockets, nothing else; above all it does not bring forth another token. */
   #redeem(token: string, request: ProxyRequest, head: IncomingHead, path: string): Decision | Refusal {
     if (request.method !== 'GET' || !head.isUpgrade)
-      return this.#unauthorized('WebSocket token: not a WebSocket request');
+      return this.#unauthorized(request, 'WebSocket token: not a WebSocket request');
     const decision = this.#tokens?.redeem(token, path) ?? 'invalid';
-    return typeof decision === 'string' ? this.#unauthorized(`WebSocket token: ${decision}`) : decision;
+    return typeof decision === 'string' ? this.#unauthorized(request, `WebSocket token: ${decision}`) : decision;
   }
 
-  #unauthorized(error: string, logError = error): Refusal {
+  #unauthorized(request: AskingRequest, error: string, logError = error): Refusal {
     const { log } = this.#deps;
-    if (log.debugEnabled) log.debug('Unauthorized', { error: logError });
+    if (log.debugEnabled) log.debug('Unauthorized', { error: logError, correlation_id: request.correlationId() });
     return { kind: 'refused', status: 401, message: `Unauthorized: ${error}` };
   }
 
@@ -170,7 +185,7 @@ export class RequestPreparer {
     };
     if (!head.invalidUtf8 && !target.invalidUtf8) return prepared;
     const error = 'rpc error: code = Internal desc = grpc: error while marshaling: string field contains invalid UTF-8';
-    return this.failure(prepared, 502, `HTTP->gRPC: failed to send request header: ${error}`);
+    return this.failure(prepared, request, 502, 'failed to send request header', error);
   }
 
   #issueToken({ head, path, asker }: KnownRequest, decision: Decision): Answer {

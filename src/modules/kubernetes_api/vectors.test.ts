@@ -62,8 +62,9 @@ for (const file of readdirSync(new URL('k8s-proxy/', vectors))) {
       } else if (recorded.name.startsWith('no-tunnel')) {
         const status = 'rpc error: code = DeadlineExceeded desc = ';
         const text = 'Agent connection not found. Is agent up to date and connected?';
-        const what = `HTTP->gRPC: failed to read gRPC response: ${status}${text}`;
-        const answer = preparer().failure(result as Prepared, 502, what);
+        const asking = requestOf(recorded);
+        const step = 'failed to read gRPC response';
+        const answer = preparer().failure(result as Prepared, asking, 502, step, `${status}${text}`);
         assertAnswer(answer, recorded);
       } else {
         assertAnswer(result, recorded);
@@ -125,7 +126,7 @@ function requestOf({ request }: HttpCase): ProxyRequest {
     const colon = header.indexOf(':');
     return [header.slice(0, colon), header.slice(colon + 1).trim()];
   });
-  return { method, url, rawHeaders, signal: () => new AbortController().signal };
+  return { method, url, rawHeaders, signal: () => new AbortController().signal, correlationId: () => 'id-1' };
 }
 
 function assertAnswer(result: Prepared | Answer, { response }: HttpCase): void {

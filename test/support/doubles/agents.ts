@@ -1,4 +1,5 @@
 import type { AgentAuthenticator, AgentInfo } from '../../../src/auth/agent_authenticator.ts';
+import type { CallOptions } from '../../../src/gitlab/client.ts';
 
 export const agentInfo: AgentInfo = {
   id: 42n,
@@ -12,7 +13,7 @@ export const agentInfo: AgentInfo = {
 export class ScriptedAgents implements AgentAuthenticator {
   /** What `peek` finds. */
   known: AgentInfo | undefined;
-  readonly asked: { token: string; signal: AbortSignal }[] = [];
+  readonly asked: { token: string; signal: AbortSignal; correlationId: string | undefined }[] = [];
   readonly #outcomes: (AgentInfo | Error | 'never')[];
 
   /** The last outcome is repeated. */
@@ -24,8 +25,8 @@ export class ScriptedAgents implements AgentAuthenticator {
     return this.known;
   }
 
-  authenticate(token: string, signal: AbortSignal): Promise<AgentInfo> {
-    this.asked.push({ token, signal });
+  authenticate(token: string, { signal, correlationId }: CallOptions): Promise<AgentInfo> {
+    this.asked.push({ token, signal, correlationId });
     const outcome = this.#outcomes[Math.min(this.asked.length, this.#outcomes.length) - 1];
     if (outcome instanceof Error) return Promise.reject(outcome);
     if (outcome !== 'never' && outcome !== undefined) return Promise.resolve(outcome);

@@ -39,7 +39,8 @@ const policy: ExchangePolicy = {
       contentLength: length === undefined ? undefined : Number(length),
     };
   },
-  fail(response, httpStatus, what) {
+  fail(response, httpStatus, step, error) {
+    const what = error === undefined ? step : `${step}: ${error}`;
     response.writeHead(httpStatus, ['Content-Length', String(what.length)]);
     response.end(what);
   },
