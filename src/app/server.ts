@@ -26,6 +26,7 @@ import { createWaitingRoom } from './limits.ts';
 import { openObservability } from './observability.ts';
 import { Readiness } from './readiness.ts';
 import { openRpcApi } from './rpc_api.ts';
+import { openTracer } from './tracing.ts';
 import { startUsageReports } from './usage.ts';
 
 /**
@@ -61,6 +62,7 @@ async function openFronts(
   const metrics = createMetrics(() => store.agentDirectory.count());
   const limits = createLimits(metrics.registry, log, scope.clock);
   const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics });
+  const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
   const usage = startUsageReports({ ...base, config, gitlab, store });
   const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents });
   const tunnels = new TunnelRegistry();
@@ -144,7 +146,11 @@ async function openFronts(
       }),
     );
   }
-  return { fronts, flush: usage.flush };
+  const flush = async () => {
+    await usage.flush();
+    await tracer?.shutdown();
+  };
+  return { fronts, flush };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

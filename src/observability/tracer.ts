@@ -19,6 +19,23 @@ export interface Span {
   end(error?: string): void;
 }
 
+/** Where traces come from. There is none unless tracing is configured. */
+export interface Tracer {
+  /**
+   * Begins the work for one request.
+   * @param from.continued the caller's `traceparent`, if the caller is to be believed: the span becomes part of that trace
+   * @param from.linked the `traceparent` of anybody else: a new trace that only refers to it
+   */
+  start(
+    name: string,
+    kind: SpanKind,
+    from?: { readonly continued?: string | undefined; readonly linked?: string | undefined },
+    attributes?: Attributes,
+  ): Span;
+  /** Sends what has not been sent yet, as far as that goes within a few seconds. */
+  shutdown(): Promise<void>;
+}
+
 /** What belongs to one request from its entry to the last call that is made for it, and is handed on from one to the next. */
 export interface RequestContext {
   /** Calls made for the request become its children; undefined without tracing. */
