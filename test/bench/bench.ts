@@ -2,12 +2,13 @@ import { once } from 'node:events';
 import { existsSync, statSync } from 'node:fs';
 import net from 'node:net';
 import process from 'node:process';
+import { measureConfiguration } from './agent_configuration.ts';
 import { measureInternalApi } from './internal_api.ts';
 import { cpuMs, executable, pause, type Rig, rssMiB, Stage } from './stage.ts';
 
 /**
  * The product beside the relay, by turns, with the same agent, cluster and load: ratios, never bare times.
- * `npm run bench [-- SCENARIO…] [--rounds N]`; scenarios: get, latency, download, stalled, distance, start, internal
+ * `npm run bench [-- SCENARIO…] [--rounds N]`; scenarios: get, latency, download, stalled, distance, start, internal, configuration
  */
 const rounds = Number(/--rounds[= ](\d+)/.exec(process.argv.slice(2).join(' '))?.[1] ?? 5);
 const chosen = process.argv.slice(2).filter((word) => /^[a-z]/.test(word));
@@ -200,11 +201,15 @@ async function start(stage: Stage): Promise<void> {
   tell('executable', `${(statSync(executable).size / 1e6).toFixed(1)} MB`, '≤ 125 MB');
 }
 
+async function configuration(): Promise<void> {
+  for (const { what, value, goal } of await measureConfiguration()) tell(what, value, goal);
+}
+
 async function internal(): Promise<void> {
   for (const { what, value, goal } of await measureInternalApi()) tell(what, value, goal);
 }
 
-const scenarios = { get, latency, download, stalled, distance, start, internal };
+const scenarios = { get, latency, download, stalled, distance, start, internal, configuration };
 
 const stage = new Stage();
 try {

@@ -14,7 +14,7 @@ import { cpuMs } from './stage.ts';
 const AGENTS = 10_000;
 const IDS = 1000;
 
-interface Measured {
+export interface Measured {
   readonly what: string;
   readonly value: string;
   readonly goal: string;

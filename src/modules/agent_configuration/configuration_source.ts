@@ -3,7 +3,7 @@ import { create, type JsonObject, toBinary } from '@bufbuild/protobuf';
 import type { AgentInfo } from '../../auth/agent_authenticator.ts';
 import { SharedFlight } from '../../auth/shared_flight.ts';
 import { ConfigurationResponseSchema } from '../../gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
-import type { GitalyClient, RepositoryAt } from '../../gitaly/client.ts';
+import type { GitalyClient } from '../../gitaly/client.ts';
 import { GitalyError } from '../../gitaly/gitaly_error.ts';
 import type { Discovered } from '../../gitaly/reference_discovery.ts';
 import type { CallOptions, GitLabClient } from '../../gitlab/client.ts';
@@ -15,6 +15,7 @@ import type { Scope } from '../../runtime/scope.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 import { ConfigurationError } from './configuration_error.ts';
 import { type Configuration, parseConfiguration } from './parse_configuration.ts';
+import { placeOf, type RepositoryHeads } from './repository_heads.ts';
 
 export interface SourceDeps {
   readonly gitaly: Pick<GitalyClient, 'findRef' | 'readFile'>;
@@ -35,14 +36,17 @@ export type AgentWithRepository = AgentInfo & { readonly repository: NonNullable
 export class ConfigurationSource {
   readonly #pollers = new Set<PollLoop>();
   readonly #deps: SourceDeps;
-  #head: { readonly of: string; readonly flight: SharedFlight<Discovered> } | undefined;
+  readonly #heads: RepositoryHeads;
+  /** Whose head was asked for last. */
+  #agent: AgentWithRepository | undefined;
   #response: { readonly of: string; readonly flight: SharedFlight<Uint8Array> } | undefined;
   #ready: { readonly of: string; readonly bytes: Uint8Array } | undefined;
   /** The hash of what GitLab has been told. */
   #told = '';
 
-  constructor(deps: SourceDeps) {
+  constructor(deps: SourceDeps, heads: RepositoryHeads) {
     this.#deps = deps;
+    this.#heads = heads;
   }
 
   /** Whether nobody polls it any more. */
@@ -61,26 +65,16 @@ export class ConfigurationSource {
     this.#pollers.delete(poller);
   }
 
-  /** There was a push: an answer that is on its way may be from before it. */
+  /** There was a push. */
   poke(): void {
-    this.#head = undefined;
+    if (this.#agent !== undefined) this.#heads.outdate(this.#agent.repository, branchRef(this.#agent));
     for (const poller of this.#pollers) poller.poke();
   }
 
   /** The commit at the head of the branch that counts. Rejects like GitalyClient. */
-  head(agent: AgentWithRepository, { signal, correlationId }: CallOptions): Promise<Discovered> {
-    const at = agent.repository;
-    const of = `${placeOf(at)}\n${at.defaultBranch}`;
-    if (this.#head?.of !== of) {
-      const flight = new SharedFlight(
-        (asking) => this.#deps.gitaly.findRef(at, branchRef(agent), { signal: asking, correlationId }),
-        (ended) => {
-          if (this.#head?.flight === ended) this.#head = undefined;
-        },
-      );
-      this.#head = { of, flight };
-    }
-    return this.#head.flight.join(signal);
+  head(agent: AgentWithRepository, options: CallOptions): Promise<Discovered> {
+    this.#agent = agent;
+    return this.#heads.find(agent.repository, branchRef(agent), options);
   }
 
   /**
@@ -186,10 +180,6 @@ export function configurationPath(agentName: string): string {
     throw new ConfigurationError(`agent configuration file: invalid agent name ${JSON.stringify(agentName)}`);
   }
   return `.gitlab/agents/${agentName}/config.yaml`;
-}
-
-function placeOf({ gitaly, repository }: RepositoryAt): string {
-  return `${gitaly.address}\n${gitaly.token}\n${repository.storageName}\n${repository.relativePath}`;
 }
 
 function warn({ unknownKeys, tooLong }: Configuration, log: Log): void {

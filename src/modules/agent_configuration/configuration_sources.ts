@@ -1,14 +1,17 @@
 import type { EventBus, Unsubscribe } from '../../store/event_bus.ts';
 import { ConfigurationSource, type SourceDeps } from './configuration_source.ts';
+import { RepositoryHeads } from './repository_heads.ts';
 
 /** The sources in use, by agent, and which project's pushes concern them. */
 export class ConfigurationSources {
   readonly #deps: SourceDeps;
+  readonly #heads: RepositoryHeads;
   readonly #byAgent = new Map<bigint, ConfigurationSource>();
   readonly #byProject = new Map<string, Map<ConfigurationSource, number>>();
 
   constructor(deps: SourceDeps & { readonly events: Pick<EventBus, 'subscribe'> }) {
     this.#deps = deps;
+    this.#heads = new RepositoryHeads(deps.gitaly);
     const unsubscribe: Unsubscribe = deps.events.subscribe(({ project }) => {
       if (project === undefined) return;
       for (const source of this.#byProject.get(project.fullPath)?.keys() ?? []) source.poke();
@@ -20,7 +23,7 @@ export class ConfigurationSources {
   of(agentId: bigint): ConfigurationSource {
     let source = this.#byAgent.get(agentId);
     if (source === undefined) {
-      source = new ConfigurationSource(this.#deps);
+      source = new ConfigurationSource(this.#deps, this.#heads);
       this.#byAgent.set(agentId, source);
     }
     return source;
