@@ -22,11 +22,12 @@ const HASHES = new Map([
  * other nodes send a token with every stream they forward, and a library's asynchronous way costs several times as much.
  *
  * @param nowMs wall clock, milliseconds since the epoch
+ * @returns when the token expires, milliseconds since the epoch; Infinity if never
  * @throws AppError Unauthenticated `JWT validation failed`; its cause says why, without the token
  */
-export function verifyJwt(token: string, required: JwtRequirements, nowMs: number): void {
+export function verifyJwt(token: string, required: JwtRequirements, nowMs: number): number {
   const problem = problemOf(token, required, Math.floor(nowMs / 1000));
-  if (problem === undefined) return;
+  if (problem === undefined) return expiryOf(token);
   throw new AppError(StatusCode.Unauthenticated, 'JWT validation failed', { cause: new Error(problem) });
 }
 
@@ -56,6 +57,11 @@ function claimProblem(claims: Record<string, unknown>, required: JwtRequirements
   if (!audiences.includes(required.audience)) return 'token has invalid audience';
   if (required.issuer !== undefined && iss !== required.issuer) return 'token has invalid issuer';
   return undefined;
+}
+
+function expiryOf(token: string): number {
+  const exp = decode(token.split('.')[1] ?? '')?.exp;
+  return typeof exp === 'number' ? exp * 1000 : Number.POSITIVE_INFINITY;
 }
 
 function decode(part: string): Record<string, unknown> | undefined {

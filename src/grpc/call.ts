@@ -36,6 +36,13 @@ export interface CallSink {
   end(status: GrpcStatus): void;
 }
 
+/** Where the answer to a call goes that nobody here looks into: bytes as they come. `end` comes once, nothing after it. */
+export interface FrameSink {
+  /** Bytes of messages with gRPC's prefixes, cut anywhere; some may be compressed with gzip. */
+  frames(bytes: Buffer): void;
+  end(status: GrpcStatus): void;
+}
+
 /** What goes along with a call besides its messages. Whoever hands the call on hands this on. */
 export interface CallContext extends RequestContext {
   /** What the log lines about the call are found by, on every node (docs/protocol/logs.md). Made when it is first asked for. */

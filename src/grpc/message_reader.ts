@@ -33,6 +33,7 @@ export class MessageReader {
   #paused = false;
   #reading = false;
   #failed = false;
+  #passOn: ((bytes: Buffer) => void) | undefined;
 
   constructor(handler: MessageHandler) {
     this.#handler = handler;
@@ -68,8 +69,19 @@ export class MessageReader {
   /** Drops what is held back and everything that is still to come. */
   stop(): void {
     this.#failed = true;
+    this.#passOn = undefined;
     this.#parts = NO_PARTS;
     this.#partsBytes = 0;
+  }
+
+  /**
+   * From the next message on nothing is cut, measured or inflated any more: `f` gets the bytes as they come. What is held back
+   * by then comes first; a pause holds as before.
+   */
+  passThrough(f: (bytes: Buffer) => void): void {
+    this.#passOn = f;
+    this.#needed = 1;
+    this.#readParts();
   }
 
   #readParts(): void {
@@ -81,10 +93,14 @@ export class MessageReader {
   }
 
   #read(bytes: Buffer): void {
+    if (this.#passOn !== undefined) {
+      this.#passOn(bytes);
+      return;
+    }
     let at = 0;
     this.#needed = PREFIX_BYTES;
     this.#reading = true;
-    while (!this.#paused && !this.#failed) {
+    while (!this.#paused && !this.#failed && this.#passOn === undefined) {
       if (bytes.length - at < PREFIX_BYTES) break;
       const flag = bytes[at]!;
       const length = bytes.readUInt32BE(at + 1);
@@ -111,7 +127,8 @@ export class MessageReader {
       this.#parts = [at === 0 ? bytes : bytes.subarray(at), ...this.#parts];
       this.#partsBytes += bytes.length - at;
     }
-    this.#readParts(); // what a handler fed, if anything
+    if (this.#passOn !== undefined) this.#needed = 1;
+    this.#readParts(); // what a handler fed, if anything, and what is to be passed on
   }
 
   #inflate(flag: number, payload: Buffer): void {

@@ -25,13 +25,13 @@ export interface GrpcServerOptions {
 /** Handles the streams of an HTTP/2 server as gRPC: finds the method, refuses what is no gRPC, turns defects into statuses. */
 export function createGrpcServer(
   options: GrpcServerOptions,
-): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, session: CallSession) => void {
+): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, session: CallSession, rawHeaders?: string[]) => void {
   const methods = new Map(options.methods.map((method) => [method.path, method]));
   const services = new Set(options.methods.map((method) => serviceOf(method.path)));
 
   const onDefect = (call: ServerCall, error: unknown): void => endWithDefect(call, error, options.log);
 
-  return (stream, headers, session) => {
+  return (stream, headers, session, rawHeaders) => {
     const refusal = refuseAsHttp(headers);
     if (refusal !== undefined) {
       stream.respond({ ':status': refusal }, { endStream: true });
@@ -41,7 +41,7 @@ export function createGrpcServer(
     const encoding = headers['grpc-encoding'];
     const method = methods.get(path) ?? options.fallback?.(path);
     const compress = options.compress && encoding === 'gzip';
-    const call = new ServerCall(stream, headers, session, method?.path ?? path, compress, onDefect);
+    const call = new ServerCall(stream, headers, session, method?.path ?? path, compress, onDefect, rawHeaders);
     if (method === undefined) {
       call.end(unknownMethod(path, services));
       return;

@@ -62,12 +62,17 @@ export class ServerCall implements MessageHandler {
   readonly session: CallSession;
   /** True if messages to the client are compressed. */
   readonly compress: boolean;
+  /** True if the client's messages may be compressed. */
+  readonly clientCompresses: boolean;
+  /** Says in the answer's headers that its messages may be compressed, though `write` does not compress them. */
+  passesCompressed = false;
   /** How the call ends at its deadline; to a stream without an end of its own that may be as good as any. */
   deadlineStatus = DEADLINE_PASSED;
   readonly #stream: CarryingStream;
   /** Let go once reading has begun: most calls then wait for half an hour. */
   #headers: IncomingHttpHeaders | undefined;
   #correlationId: string | undefined;
+  #rawHeaders: readonly string[] | undefined;
   readonly #contentType: string;
   readonly #reader = new MessageReader(this);
   readonly #onDefect: (call: ServerCall, error: unknown) => void;
@@ -90,10 +95,13 @@ export class ServerCall implements MessageHandler {
     path: string,
     compress: boolean,
     onDefect: (call: ServerCall, error: unknown) => void,
+    rawHeaders: readonly string[] = [],
   ) {
     this.#stream = stream as CarryingStream;
     this.#stream[carried] = this;
     this.#headers = headers;
+    this.#rawHeaders = rawHeaders;
+    this.clientCompresses = headers['grpc-encoding'] === 'gzip';
     this.#contentType = headers['content-type'] ?? 'application/grpc';
     this.session = session;
     this.path = path;
@@ -119,6 +127,19 @@ export class ServerCall implements MessageHandler {
     return validCorrelationId(this.metadata(CORRELATION_METADATA) ?? this.metadata(REQUEST_ID_HEADER));
   }
 
+  /** All values of a metadata key, in order. To be asked before `receive`. */
+  metadataValues(key: string): string[] {
+    const values: string[] = [];
+    const raw = this.#rawHeaders ?? [];
+    for (let i = 0; i < raw.length; i += 2) if (raw[i] === key) values.push(raw[i + 1]!);
+    return values;
+  }
+
+  /** The keys of all metadata, HTTP/2's own headers included. To be asked before `receive`. */
+  metadataKeys(): Set<string> {
+    return new Set((this.#rawHeaders ?? []).filter((_, i) => i % 2 === 0));
+  }
+
   get over(): boolean {
     return this.#over;
   }
@@ -137,6 +158,7 @@ export class ServerCall implements MessageHandler {
     if (timeoutMs !== undefined) this.#deadline = this.session.scope.timeout(timeoutMs, () => this.#deadlinePassed());
     this.#correlationId ??= this.#givenCorrelationId();
     this.#headers = undefined;
+    this.#rawHeaders = undefined;
     if (this.#halfCloseDue) this.#deliverHalfClose();
   }
 
@@ -214,6 +236,11 @@ export class ServerCall implements MessageHandler {
     this.#stream.removeAllListeners('drain').on('drain', f);
   }
 
+  /** From the next message on `f` gets what the client sends as it comes: not cut, not measured, not inflated. */
+  passThrough(f: (bytes: Buffer) => void): void {
+    this.#reader.passThrough(f);
+  }
+
   pause(): void {
     this.#paused = true;
     this.#reader.pause();
@@ -250,7 +277,7 @@ export class ServerCall implements MessageHandler {
     if (this.#responded) return;
     this.#responded = true;
     const headers: Record<string, string | number> = { ':status': 200, 'content-type': this.#contentType };
-    if (this.compress) headers['grpc-encoding'] = 'gzip';
+    if (this.compress || this.passesCompressed) headers['grpc-encoding'] = 'gzip';
     this.#stream.on('wantTrailers', ServerCall.#onWantTrailers);
     this.#stream.respond(headers, { waitForTrailers: true, sendDate: false } as ServerStreamResponseOptions);
   }

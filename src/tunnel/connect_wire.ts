@@ -1,3 +1,6 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { RequestInfoSchema } from '../gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
+import type { Metadata } from '../grpc/metadata.ts';
 import { varintSize, writeVarint } from '../grpc/protobuf_wire.ts';
 
 /**
@@ -14,8 +17,9 @@ const TAG_REQUEST_INFO = 0x0a;
 const TAG_MESSAGE = 0x12;
 const TAG_FIELD_1_BYTES = 0x0a;
 
-/** ConnectResponse.request_info without metadata: agents need none (docs/protocol/tunnel.md, metadata). */
-export function requestInfoFrame(methodName: string): Buffer {
+/** ConnectResponse.request_info; most calls have no metadata, because agents need none (docs/protocol/tunnel.md, metadata). */
+export function requestInfoFrame(methodName: string, metadata?: Metadata): Buffer {
+  if (metadata !== undefined && metadata.size > 0) return encodeRequestInfoWith(methodName, metadata);
   if (methodName !== lastMethod) {
     lastMethod = methodName;
     lastRequestInfo = encodeRequestInfo(methodName);
@@ -35,6 +39,14 @@ function encodeRequestInfo(methodName: string): Buffer {
   frame[at++] = TAG_FIELD_1_BYTES;
   at = writeVarint(frame, at, nameBytes);
   frame.write(methodName, at);
+  return frame;
+}
+
+function encodeRequestInfoWith(methodName: string, metadata: Metadata): Buffer {
+  const meta = Object.fromEntries([...metadata].map(([key, value]) => [key, { value: [...value] }]));
+  const info = toBinary(RequestInfoSchema, create(RequestInfoSchema, { methodName, meta }));
+  const frame = startFrame(TAG_REQUEST_INFO, info.length);
+  frame.set(info, frame.length - info.length);
   return frame;
 }
 

@@ -1,11 +1,12 @@
-import { Automaton, END_OF_STREAM, START } from '../grpc/automaton.ts';
-import type { Call, CallSink } from '../grpc/call.ts';
-import { MalformedMessage, WireReader } from '../grpc/protobuf_wire.ts';
+import type { Call, CallContext, CallSink, FrameSink } from '../grpc/call.ts';
+import type { Metadata } from '../grpc/metadata.ts';
+import { MalformedMessage } from '../grpc/protobuf_wire.ts';
 import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
 import { type GrpcStatus, OK } from '../grpc/status.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import { decodeDescriptor, decodeError, decodeMetadata, type Methods } from './agent_messages.ts';
+import { AgentAnswer, type Answer, refuseFirst } from './agent_answer.ts';
+import { decodeDescriptor, type Methods } from './agent_messages.ts';
 import {
   CLOSE_SEND_FRAME,
   FromAgent,
@@ -14,16 +15,8 @@ import {
   requestInfoFrame,
   writeMessageFrame,
 } from './connect_wire.ts';
-
-/** What may follow what in an agent's messages (docs/protocol/tunnel.md, order of messages). */
-const agentMessages = new Automaton({
-  [START]: [FromAgent.descriptor],
-  [FromAgent.descriptor]: [FromAgent.header, FromAgent.error],
-  [FromAgent.header]: [FromAgent.message, FromAgent.trailer],
-  [FromAgent.message]: [FromAgent.message, FromAgent.trailer],
-  [FromAgent.trailer]: [END_OF_STREAM, FromAgent.error],
-  [FromAgent.error]: [END_OF_STREAM],
-});
+import { OneofReader } from './oneof_reader.ts';
+import { PassedAnswer } from './passed_answer.ts';
 
 /** Whoever keeps idle tunnels. */
 export interface TunnelKeeper {
@@ -33,10 +26,9 @@ export interface TunnelKeeper {
   lost(tunnel: Tunnel): void;
 }
 
+const NO_MEMBER = 'invalid ConnectRequest.Msg: value is required';
 const NO_METHODS: Methods = new Set();
-
-/** One serves all tunnels: a message is read to its end before anybody is called. */
-const wire = new WireReader();
+const connectRequest = new OneofReader();
 
 /**
  * One ReverseTunnel/Connect stream of an agent. Once the agent has described itself the tunnel is idle, until somebody opens
@@ -48,16 +40,14 @@ export class Tunnel implements Call, RequestSink {
   readonly #keeper: TunnelKeeper;
   /** Set before anybody can hear: the connection may have its age already. */
   #stopWaitingForAge = () => {};
-  #sink: CallSink | undefined;
+  #answer: Answer | undefined;
   #state: 'opening' | 'idle' | 'busy' | 'done' = 'opening';
   #methods = NO_METHODS;
-  /** The last message of the agent, as the automaton counts. */
-  #received: number = START;
-  #outcome: GrpcStatus = OK;
   /** What leaves together with the next flush. */
   #queue: Uint8Array[] = [];
   #queueBytes = 0;
   #method: string | undefined;
+  #metadata: Metadata | undefined;
   #closeSend = false;
 
   /** Starts reading `stream`; the tunnel gives itself to `keeper` when it is idle. */
@@ -74,12 +64,31 @@ export class Tunnel implements Call, RequestSink {
     return this.#methods;
   }
 
+  /** Whether a call can be opened. A tunnel that somebody holds back may end meanwhile. */
+  get idle(): boolean {
+    return this.#state === 'idle';
+  }
+
   /** Opens the one call. To be called on an idle tunnel. Nothing leaves before the first write or half-close. */
-  open(method: string, sink: CallSink): Call {
+  open(method: string, sink: CallSink, context?: CallContext): Call {
+    return this.#open(method, context, new AgentAnswer(sink));
+  }
+
+  /**
+   * Opens the one call for somebody who passes the answer on as it is.
+   * @param options.gzip whether what the agent has compressed can be read where it goes
+   */
+  openFrames(method: string, sink: FrameSink, options: CallContext & { readonly gzip: boolean }): Call {
+    const asItComes = options.gzip || !this.#stream.clientCompresses;
+    return this.#open(method, options, new PassedAnswer(sink, asItComes ? this.#stream : undefined));
+  }
+
+  #open(method: string, context: CallContext | undefined, answer: Answer): Call {
     this.#state = 'busy';
     this.#stopWaitingForAge();
-    this.#sink = sink;
+    this.#answer = answer;
     this.#method = method;
+    this.#metadata = context?.metadata;
     this.#stream.session.streamBusy();
     return this;
   }
@@ -135,7 +144,7 @@ export class Tunnel implements Call, RequestSink {
   }
 
   #sendTogether(): boolean {
-    const info = this.#method === undefined ? undefined : requestInfoFrame(this.#method);
+    const info = this.#method === undefined ? undefined : requestInfoFrame(this.#method, this.#metadata);
     const infoBytes = info?.length ?? 0;
     const frames = Buffer.allocUnsafe(infoBytes + this.#queueBytes + (this.#closeSend ? CLOSE_SEND_FRAME.length : 0));
     info?.copy(frames);
@@ -148,7 +157,7 @@ export class Tunnel implements Call, RequestSink {
   /** Compressed messages have prefixes of their own. */
   #sendEach(): boolean {
     const frames: Buffer[] = [];
-    if (this.#method !== undefined) frames.push(requestInfoFrame(this.#method));
+    if (this.#method !== undefined) frames.push(requestInfoFrame(this.#method, this.#metadata));
     for (const message of this.#queue) {
       const frame = Buffer.allocUnsafe(messageFrameSize(message.length));
       writeMessageFrame(frame, 0, message);
@@ -179,7 +188,6 @@ export class Tunnel implements Call, RequestSink {
       throw new AppError(StatusCode.InvalidArgument, `Invalid oneof value type: *rpc.ConnectRequest_${goName}`);
     }
     this.#methods = decodeDescriptor(descriptor);
-    this.#received = field;
     this.#state = 'idle';
     this.#keeper.add(this);
   }
@@ -194,14 +202,14 @@ export class Tunnel implements Call, RequestSink {
       this.#keeper.lost(this);
       return;
     }
-    const refusal = agentMessages.refuse(this.#received, END_OF_STREAM);
+    const refusal = this.#answer?.refusal;
     if (refusal !== undefined) {
       this.#fail({ code: StatusCode.InvalidArgument, message: refusal });
       return;
     }
     this.#finish();
     this.#stream.end(OK);
-    this.#sink?.end(this.#outcome);
+    this.#answer?.end();
   }
 
   cancelled(): void {
@@ -209,41 +217,14 @@ export class Tunnel implements Call, RequestSink {
   }
 
   #read(payload: Buffer): void {
-    // A oneof sent twice counts the last time; one field that fills the message is what everybody sends.
-    let field = 0;
-    let start = 0;
-    let end = 0;
-    wire.reset(payload, 0, payload.length);
-    while (wire.next()) {
-      if (wire.wireType !== 2 || wire.field > FromAgent.error) continue; // unknown fields are for newer servers
-      field = wire.field;
-      start = wire.valueStart;
-      end = wire.valueEnd;
-    }
-    if (field === 0) throw new AppError(StatusCode.InvalidArgument, 'invalid ConnectRequest.Msg: value is required');
-    if (this.#state === 'opening') {
-      this.#describe(field, payload.subarray(start, end));
-      return;
-    }
-    const refusal = agentMessages.refuse(this.#received, field);
-    if (refusal !== undefined) throw new AppError(StatusCode.InvalidArgument, refusal);
-    const sink = this.#sink;
-    if (sink === undefined)
-      throw new AppError(StatusCode.InvalidArgument, `unexpected field number received: ${field}`);
-    this.#received = field;
-    switch (field) {
-      case FromAgent.message:
-        sink.message(dataOf(payload, start, end));
-        break;
-      case FromAgent.header:
-        sink.header?.(decodeMetadata(payload.subarray(start, end)));
-        break;
-      case FromAgent.trailer:
-        sink.trailer?.(decodeMetadata(payload.subarray(start, end)));
-        break;
-      case FromAgent.error:
-        this.#outcome = decodeError(payload.subarray(start, end));
-        break;
+    connectRequest.read(payload, FromAgent.error);
+    const { field, start, end } = connectRequest;
+    if (field === 0) throw new AppError(StatusCode.InvalidArgument, NO_MEMBER);
+    if (this.#answer !== undefined) this.#answer.take(field, payload, start, end);
+    else if (this.#state === 'opening') this.#describe(field, payload.subarray(start, end));
+    else {
+      const refusal = refuseFirst(field) ?? `unexpected field number received: ${field}`;
+      throw new AppError(StatusCode.InvalidArgument, refusal);
     }
   }
 
@@ -258,7 +239,7 @@ export class Tunnel implements Call, RequestSink {
     if (was === 'done') return;
     this.#finish();
     if (was === 'idle') this.#keeper.lost(this);
-    else if (was === 'busy') this.#sink?.end(status);
+    else if (was === 'busy') this.#answer?.fail(status);
   }
 
   #finish(): void {
@@ -267,12 +248,4 @@ export class Tunnel implements Call, RequestSink {
     this.#state = 'done';
     this.#queue.length = 0;
   }
-}
-
-/** The payload in Message{data}. */
-function dataOf(message: Buffer, start: number, end: number): Buffer {
-  wire.reset(message, start, end);
-  let data = message.subarray(end, end);
-  while (wire.next()) if (wire.field === 1 && wire.wireType === 2) data = wire.value();
-  return data;
 }
