@@ -33,13 +33,14 @@ function setUp(from: Config = config) {
   });
   let finished = false;
   const flush = () => Promise.resolve(void done.push('usage is reported'));
-  void drain({ config: from, fronts: [front('a'), front('b')], flush, scope, log }).then(() => {
+  const leave = () => void done.push('other nodes are told');
+  void drain({ config: from, fronts: [front('a'), front('b')], leave, flush, scope, log }).then(() => {
     finished = true;
   });
   return { clock, scope, lines, done, becomeIdle, finished: () => finished };
 }
 
-const leaving = ['a stops accepting', 'b stops accepting', 'a drains', 'b drains'];
+const leaving = ['a stops accepting', 'b stops accepting', 'a drains', 'b drains', 'other nodes are told'];
 
 test('nothing changes during the longest grace period, then nobody new is let in anywhere before anybody drains', async () => {
   const { clock, done } = setUp();

@@ -14,12 +14,14 @@ const DEFAULT_SHUTDOWN_GRACE_MS = 3_600_000;
 export async function drain(options: {
   config: Config;
   fronts: readonly Front[];
+  /** Tells other nodes that this one is leaving. */
+  leave: () => void;
   /** Reports what was counted. */
   flush: () => Promise<void>;
   scope: Scope;
   log: Log;
 }): Promise<void> {
-  const { config, fronts, flush, scope, log } = options;
+  const { config, fronts, leave, flush, scope, log } = options;
   const listens = [
     config.agent.listen,
     config.api?.listen,
@@ -30,6 +32,7 @@ export async function drain(options: {
 
   for (const front of fronts) front.stopAccepting();
   for (const front of fronts) front.drain();
+  leave();
 
   const deadlineMs = config.agent.kubernetesApi?.listen.shutdownGracePeriodMs ?? DEFAULT_SHUTDOWN_GRACE_MS;
   const idle = Promise.all(fronts.map((front) => front.whenIdle()));

@@ -1,4 +1,5 @@
 import { ConnectionLimit } from '../auth/connection_limit.ts';
+import { NodeTokenVerifier } from '../auth/node_token.ts';
 import type { Config } from '../config/config.ts';
 import { createAgentRegistrar } from '../modules/agent_registrar/register.ts';
 import { ProjectAccess } from '../modules/flux/project_access.ts';
@@ -9,11 +10,14 @@ import type { Front } from '../net/front.ts';
 import { createLimits } from '../observability/limits.ts';
 import type { Log } from '../observability/log.ts';
 import { createMetrics } from '../observability/metrics.ts';
+import { Gateway } from '../routing/gateway.ts';
 import { Router } from '../routing/router.ts';
+import { Whereabouts } from '../routing/whereabouts.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { Scope } from '../runtime/scope.ts';
 import { createMemoryStore } from '../store/memory/memory_store.ts';
+import { TunnelPresence } from '../tunnel/presence.ts';
 import { TunnelRegistry } from '../tunnel/registry.ts';
 import { openAgentApi } from './agent_api.ts';
 import { createAgentConfiguration } from './agent_configuration.ts';
@@ -24,8 +28,9 @@ import { openInternalApi } from './internal_api.ts';
 import { openKubernetesApi } from './kubernetes_api.ts';
 import { createWaitingRoom } from './limits.ts';
 import { openObservability } from './observability.ts';
+import { createOtherNodes } from './other_nodes.ts';
+import { openPrivateApi } from './private_api.ts';
 import { Readiness } from './readiness.ts';
-import { openRpcApi } from './rpc_api.ts';
 import { openTracer } from './tracing.ts';
 import { startUsageReports } from './usage.ts';
 
@@ -39,11 +44,11 @@ export async function runServer(options: { config: Config; log: Log; signal: Abo
   const readiness = new Readiness();
   readiness.set('server', 'starting');
   try {
-    const { fronts, flush } = await openFronts(config, log, scope, readiness);
+    const { fronts, leave, flush } = await openFronts(config, log, scope, readiness);
     readiness.set('server', undefined);
     await aborted(signal);
     readiness.set('server', 'shutting down');
-    await drain({ config, fronts, flush, scope, log });
+    await drain({ config, fronts, leave, flush, scope, log });
   } finally {
     scope.close();
   }
@@ -55,7 +60,7 @@ async function openFronts(
   log: Log,
   scope: Scope,
   readiness: Readiness,
-): Promise<{ fronts: Front[]; flush: () => Promise<void> }> {
+): Promise<{ fronts: Front[]; leave: () => void; flush: () => Promise<void> }> {
   const random = systemRandom;
   const base = { scope, log, random };
   const store = createMemoryStore({ clock: scope.clock });
@@ -65,11 +70,27 @@ async function openFronts(
   const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
   const usage = startUsageReports({ ...base, config, gitlab, store });
   const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents });
-  const tunnels = new TunnelRegistry();
+  const { privateApi } = config;
+  const presence = new TunnelPresence(store.tunnelDirectory, scope);
+  const tunnels = new TunnelRegistry(presence);
   const waitingRoom = createWaitingRoom(config.server.limits, limits);
-  const router = new Router({ tunnels, waitingRoom, scope, log });
-  const connect = createConnect({ agents, tunnels });
   const { clock } = scope;
+  const router = new Router({
+    ...base,
+    tunnels,
+    others:
+      privateApi &&
+      createOtherNodes({ ...base, config: privateApi, server: config.server, directory: store.tunnelDirectory }),
+    whereabouts: new Whereabouts({
+      agents: store.agentDirectory,
+      tunnels: store.tunnelDirectory,
+      lastSeenHereMs: (agentId) => presence.lastSeenMs(agentId),
+      clock,
+    }),
+    waitingRoom,
+    metrics: metrics.routing,
+  });
+  const connect = createConnect({ agents, tunnels });
   const reconcileProjects = createReconcileProjects({
     agents,
     access: gitlab && new ProjectAccess({ gitlab, clock, errors: store.errorCache, log }),
@@ -130,8 +151,11 @@ async function openFronts(
   if (config.api !== undefined) {
     fronts.push(await openInternalApi({ ...base, listen: config.api.listen, store, readiness, gitaly }));
   }
-  if (config.privateApi !== undefined) {
-    fronts.push(await openRpcApi({ ...base, listen: config.privateApi.listen }));
+  let gateway: Gateway | undefined;
+  if (privateApi !== undefined) {
+    const tokens = new NodeTokenVerifier(privateApi.listen.authenticationSecret, clock);
+    gateway = new Gateway({ tunnels, tokens, log });
+    fronts.push(await openPrivateApi({ ...base, config: privateApi, server: config.server, gateway, readiness }));
   }
   const { kubernetesApi } = config.agent;
   if (kubernetesApi !== undefined) {
@@ -150,7 +174,11 @@ async function openFronts(
     await usage.flush();
     await tracer?.shutdown();
   };
-  return { fronts, flush };
+  const leave = () => {
+    gateway?.leave();
+    void store.tunnelDirectory.leave();
+  };
+  return { fronts, leave, flush };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

@@ -18,7 +18,7 @@ function sign(claims: JWTPayload, alg = 'HS256', signingKey = key): Promise<stri
 const good: JWTPayload = { aud: 'gitlab-kas', iss: 'gitlab-kas', iat: NOW, nbf: NOW - 5, exp: NOW + 60 };
 
 for (const alg of ['HS256', 'HS384', 'HS512']) {
-  test(`taken: ${alg}`, async () => verifyJwt(await sign(good, alg), peers, NOW * 1000));
+  test(`taken: ${alg}`, async () => void verifyJwt(await sign(good, alg), peers, NOW * 1000));
 }
 
 const accepted: [string, JWTPayload][] = [
@@ -29,7 +29,7 @@ const accepted: [string, JWTPayload][] = [
   ['one more second', { ...good, exp: NOW + 1 }],
 ];
 for (const [what, claims] of accepted) {
-  test(`taken: ${what}`, async () => verifyJwt(await sign(claims), peers, NOW * 1000 + 999));
+  test(`taken: ${what}`, async () => void verifyJwt(await sign(claims), peers, NOW * 1000 + 999));
 }
 
 test('taken: any issuer, if none is required', async () => {

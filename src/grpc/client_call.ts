@@ -1,5 +1,6 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
 import { StatusCode } from '../runtime/status_code.ts';
+import { frameOf } from './frame.ts';
 import { MessageReader } from './message_reader.ts';
 import type { GrpcStatus } from './status.ts';
 import { decodeGrpcMessage } from './status_wire.ts';
@@ -60,15 +61,8 @@ export function readAnswers(
   });
 }
 
-function frameOf(message: Uint8Array): Buffer {
-  const frame = Buffer.allocUnsafe(5 + message.length);
-  frame[0] = 0;
-  frame.writeUInt32BE(message.length, 1);
-  frame.set(message, 5);
-  return frame;
-}
-
-function statusOf(headers: IncomingHttpHeaders): GrpcStatus | undefined {
+/** The status in an answer's trailers, or in its headers if it has no messages; undefined if there is none. */
+export function statusOf(headers: IncomingHttpHeaders): GrpcStatus | undefined {
   const code = headers['grpc-status'];
   if (typeof code !== 'string') return undefined;
   const status = {
@@ -79,8 +73,8 @@ function statusOf(headers: IncomingHttpHeaders): GrpcStatus | undefined {
   return typeof details === 'string' ? { ...status, details: Buffer.from(details, 'base64') } : status;
 }
 
-/** What is no gRPC answer: a proxy's, or that of something else altogether. */
-function refusalOf(headers: IncomingHttpHeaders): GrpcStatus | undefined {
+/** How a call ends whose answer is none of gRPC's: a proxy's, or that of something else altogether. */
+export function refusalOf(headers: IncomingHttpHeaders): GrpcStatus | undefined {
   if (headers['grpc-status'] !== undefined) return undefined;
   const status = Number(headers[':status']);
   const type = headers['content-type'] ?? '';

@@ -1,11 +1,10 @@
 import { gunzip } from '../runtime/gunzip.ts';
 import { StatusCode } from '../runtime/status_code.ts';
+import { PREFIX_BYTES } from './frame.ts';
 import type { GrpcStatus } from './status.ts';
 
 /** What every gRPC server refuses unless told otherwise (docs/protocol/grpc.md, sizes). */
 export const MAX_MESSAGE_BYTES = 4 << 20;
-
-const PREFIX_BYTES = 5;
 
 /** Who gets what a reader reads. */
 export interface MessageHandler {

@@ -14,6 +14,7 @@ import {
 import type { Timer } from '../runtime/clock.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
+import { frameOf } from './frame.ts';
 import { type MessageHandler, MessageReader } from './message_reader.ts';
 import type { GrpcStatus } from './status.ts';
 import { parseGrpcTimeout, statusTrailers } from './status_wire.ts';
@@ -216,11 +217,9 @@ export class ServerCall implements MessageHandler {
 
   /** Sends one message. False: wait for `onDrain`. */
   write(payload: Uint8Array): boolean {
-    const body = this.compress ? gzipSync(payload, { level: zlib.Z_BEST_SPEED }) : payload;
-    const frame = Buffer.allocUnsafe(5 + body.length);
-    frame[0] = this.compress ? 1 : 0;
-    frame.writeUInt32BE(body.length, 1);
-    frame.set(body, 5);
+    if (!this.compress) return this.writeFrames(frameOf(payload));
+    const frame = frameOf(gzipSync(payload, { level: zlib.Z_BEST_SPEED }));
+    frame[0] = 1;
     return this.writeFrames(frame);
   }
 

@@ -8,10 +8,12 @@ import type { CallSink } from '../grpc/call.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
+import { createMemoryStore } from '../store/memory/memory_store.ts';
 import { TunnelRegistry } from '../tunnel/registry.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
 import { Router } from './router.ts';
 import { WaitingRoom } from './waiting_room.ts';
+import { Whereabouts } from './whereabouts.ts';
 
 const METHOD = '/s/Do';
 
@@ -31,9 +33,24 @@ class FakeTunnel {
 function setUp() {
   const clock = new FakeClock();
   const { log, lines } = recordingLog();
-  const tunnels = new TunnelRegistry();
+  const tunnels = new TunnelRegistry({ appeared() {}, emptied() {} });
   const waitingRoom = new WaitingRoom({ perAgent: 2, inAll: 10, agentFull: () => {}, full: () => {} });
-  const router = new Router({ tunnels, waitingRoom, scope: new Scope(clock), log });
+  const { tunnelDirectory, agentDirectory } = createMemoryStore({ clock });
+  const router = new Router({
+    tunnels,
+    others: undefined,
+    whereabouts: new Whereabouts({
+      agents: agentDirectory,
+      tunnels: tunnelDirectory,
+      lastSeenHereMs: () => undefined,
+      clock,
+    }),
+    waitingRoom,
+    scope: new Scope(clock),
+    metrics: { found() {}, aborted() {}, timedOut() {} },
+    random: { fraction: () => 0, bytes: (n) => Buffer.alloc(n) },
+    log,
+  });
   return {
     clock,
     lines,
@@ -80,7 +97,12 @@ test('after 20 s without a tunnel the call ends, and the log says why', () => {
     {
       level: 'error',
       message: 'Agent connection not found',
-      fields: { agent_id: 1n, error: 'context deadline exceeded', correlation_id: 'id-1' },
+      fields: {
+        agent_id: 1n,
+        error: 'context deadline exceeded',
+        correlation_id: 'id-1',
+        hint: "is the agent's pod running, and does its log say that it is connected?",
+      },
     },
   ]);
   const tunnel = add();

@@ -1,5 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { RequestInfoSchema } from '../gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
+import { PREFIX_BYTES } from '../grpc/frame.ts';
 import type { Metadata } from '../grpc/metadata.ts';
 import { varintSize, writeVarint } from '../grpc/protobuf_wire.ts';
 
@@ -11,8 +12,6 @@ import { varintSize, writeVarint } from '../grpc/protobuf_wire.ts';
 /** Field numbers of ConnectRequest: what the agent says. */
 export const FromAgent = { descriptor: 1, header: 2, message: 3, trailer: 4, error: 5 } as const;
 
-/** gRPC's prefix: compressed or not, and the length. */
-export const PREFIX_BYTES = 5;
 const TAG_REQUEST_INFO = 0x0a;
 const TAG_MESSAGE = 0x12;
 const TAG_FIELD_1_BYTES = 0x0a;

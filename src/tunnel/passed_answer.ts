@@ -1,11 +1,11 @@
 import type { FrameSink } from '../grpc/call.ts';
+import { frameOf } from '../grpc/frame.ts';
 import type { ServerCall } from '../grpc/server_call.ts';
 import { type GrpcStatus, OK } from '../grpc/status.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { type Answer, AnswerPart, refuseFirst } from './agent_answer.ts';
 import { decodeError } from './agent_messages.ts';
-import { PREFIX_BYTES } from './connect_wire.ts';
 
 /**
  * Passes an answer on without looking into it, since whoever gets it looks anyway. Only the first part is looked at: nodes do not
@@ -34,7 +34,7 @@ export class PassedAnswer implements Answer {
       }
       this.#stream?.passThrough((bytes) => this.#sink.frames(bytes));
     }
-    this.#sink.frames(framed(message));
+    this.#sink.frames(frameOf(message));
   }
 
   /** Who gets the answer sees for himself whether it is whole. */
@@ -47,12 +47,4 @@ export class PassedAnswer implements Answer {
   fail(status: GrpcStatus): void {
     this.#sink.end(status);
   }
-}
-
-function framed(message: Buffer): Buffer {
-  const frame = Buffer.allocUnsafe(PREFIX_BYTES + message.length);
-  frame[0] = 0;
-  frame.writeUInt32BE(message.length, 1);
-  message.copy(frame, PREFIX_BYTES);
-  return frame;
 }

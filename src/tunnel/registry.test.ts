@@ -4,6 +4,8 @@ import type { GrpcStatus } from '../grpc/status.ts';
 import { TunnelRegistry } from './registry.ts';
 import type { Tunnel } from './tunnel.ts';
 
+const NOBODY = { appeared() {}, emptied() {} };
+
 /** What the registry uses of a tunnel. */
 class FakeTunnel {
   readonly agentId: bigint;
@@ -24,7 +26,7 @@ class FakeTunnel {
 }
 
 function setUp() {
-  const registry = new TunnelRegistry();
+  const registry = new TunnelRegistry(NOBODY);
   return {
     registry,
     add: (agentId?: bigint, methods?: string[]) => {

@@ -17,9 +17,22 @@ interface AgentTunnels {
   readonly waiting: Set<Waiting>;
 }
 
+/** Who wants to know which agents have idle tunnels here. */
+export interface Presence {
+  /** The agent's first idle tunnel has come. */
+  appeared(agentId: bigint): void;
+  /** The agent's last idle tunnel has gone, or is in use. */
+  emptied(agentId: bigint): void;
+}
+
 /** The idle tunnels of this node, and who waits for one. */
 export class TunnelRegistry implements TunnelKeeper {
+  readonly #presence: Presence;
   readonly #agents = new Map<bigint, AgentTunnels>();
+
+  constructor(presence: Presence) {
+    this.#presence = presence;
+  }
 
   /** A new tunnel goes to whoever waits for it, else it becomes idle. */
   add(tunnel: Tunnel): void {
@@ -32,6 +45,7 @@ export class TunnelRegistry implements TunnelKeeper {
       return;
     }
     agent.idle.add(tunnel);
+    if (agent.idle.size === 1) this.#presence.appeared(tunnel.agentId);
   }
 
   /** Takes an idle tunnel of the agent that serves `method` (`/service/method`). */
@@ -40,8 +54,7 @@ export class TunnelRegistry implements TunnelKeeper {
     if (agent === undefined) return undefined;
     for (const tunnel of agent.idle) {
       if (!tunnel.methods.has(method)) continue;
-      agent.idle.delete(tunnel);
-      this.#forgetIfEmpty(agentId, agent);
+      this.#remove(tunnel, agent);
       return tunnel;
     }
     return undefined;
@@ -62,7 +75,13 @@ export class TunnelRegistry implements TunnelKeeper {
 
   lost(tunnel: Tunnel): void {
     const agent = this.#agents.get(tunnel.agentId);
-    if (agent?.idle.delete(tunnel)) this.#forgetIfEmpty(tunnel.agentId, agent);
+    if (agent?.idle.has(tunnel)) this.#remove(tunnel, agent);
+  }
+
+  #remove(tunnel: Tunnel, agent: AgentTunnels): void {
+    agent.idle.delete(tunnel);
+    if (agent.idle.size === 0) this.#presence.emptied(tunnel.agentId);
+    this.#forgetIfEmpty(tunnel.agentId, agent);
   }
 
   #agent(agentId: bigint): AgentTunnels {

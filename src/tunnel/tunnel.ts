@@ -1,4 +1,5 @@
-import type { Call, CallContext, CallSink, FrameSink } from '../grpc/call.ts';
+import type { Call, CallSink, FrameSink } from '../grpc/call.ts';
+import { PREFIX_BYTES } from '../grpc/frame.ts';
 import type { Metadata } from '../grpc/metadata.ts';
 import { MalformedMessage } from '../grpc/protobuf_wire.ts';
 import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
@@ -7,14 +8,7 @@ import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { AgentAnswer, type Answer, refuseFirst } from './agent_answer.ts';
 import { decodeDescriptor, type Methods } from './agent_messages.ts';
-import {
-  CLOSE_SEND_FRAME,
-  FromAgent,
-  messageFrameSize,
-  PREFIX_BYTES,
-  requestInfoFrame,
-  writeMessageFrame,
-} from './connect_wire.ts';
+import { CLOSE_SEND_FRAME, FromAgent, messageFrameSize, requestInfoFrame, writeMessageFrame } from './connect_wire.ts';
 import { OneofReader } from './oneof_reader.ts';
 import { PassedAnswer } from './passed_answer.ts';
 
@@ -70,25 +64,29 @@ export class Tunnel implements Call, RequestSink {
   }
 
   /** Opens the one call. To be called on an idle tunnel. Nothing leaves before the first write or half-close. */
-  open(method: string, sink: CallSink, context?: CallContext): Call {
-    return this.#open(method, context, new AgentAnswer(sink));
+  open(method: string, sink: CallSink, metadata?: Metadata): Call {
+    return this.#open(method, metadata, new AgentAnswer(sink));
   }
 
   /**
    * Opens the one call for somebody who passes the answer on as it is.
    * @param options.gzip whether what the agent has compressed can be read where it goes
    */
-  openFrames(method: string, sink: FrameSink, options: CallContext & { readonly gzip: boolean }): Call {
+  openFrames(
+    method: string,
+    sink: FrameSink,
+    options: { readonly metadata: Metadata | undefined; readonly gzip: boolean },
+  ): Call {
     const asItComes = options.gzip || !this.#stream.clientCompresses;
-    return this.#open(method, options, new PassedAnswer(sink, asItComes ? this.#stream : undefined));
+    return this.#open(method, options.metadata, new PassedAnswer(sink, asItComes ? this.#stream : undefined));
   }
 
-  #open(method: string, context: CallContext | undefined, answer: Answer): Call {
+  #open(method: string, metadata: Metadata | undefined, answer: Answer): Call {
     this.#state = 'busy';
     this.#stopWaitingForAge();
     this.#answer = answer;
     this.#method = method;
-    this.#metadata = context?.metadata;
+    this.#metadata = metadata;
     this.#stream.session.streamBusy();
     return this;
   }

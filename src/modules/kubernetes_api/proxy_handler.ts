@@ -6,14 +6,13 @@ import type { ResponseHead } from '../../http_over_grpc/http_wire.ts';
 import { createUpgradeResponse } from '../../net/upgrade_response.ts';
 import { writeHead } from '../../net/write_head.ts';
 import { newCorrelationId, REQUEST_ID_HEADER, validCorrelationId } from '../../observability/correlation_id.ts';
+import { MAKE_REQUEST } from '../../routing/agent_methods.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { UsageCounters } from '../../store/usage_counters.ts';
 import type { Prepared, ProxyRequest, RequestPreparer } from './proxy_request.ts';
 import type { ResponseHeaderFilter, ResponseHeaders } from './response_headers.ts';
 import type { Answer } from './status_response.ts';
 import { countUsage } from './usage.ts';
-
-const MAKE_REQUEST = '/gitlab.agent.kubernetes_api.rpc.KubernetesApi/MakeRequest';
 
 export interface ProxyHandlerDeps {
   readonly preparer: RequestPreparer;

@@ -24,7 +24,7 @@ const descriptor = frame(
 );
 
 function setUp(agents: ScriptedAgents) {
-  const tunnels = new TunnelRegistry();
+  const tunnels = new TunnelRegistry({ appeared() {}, emptied() {} });
   const connect = createConnect({ agents, tunnels });
   return { tunnels, played: playedCall(), connect };
 }

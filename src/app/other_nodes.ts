@@ -1,0 +1,44 @@
+import type { SecureContext } from 'node:tls';
+import { NodeTokens } from '../auth/node_token.ts';
+import type { PrivateApiConfig, ServerConfig } from '../config/config.ts';
+import { clientSecureContext } from '../net/trusted_roots.ts';
+import type { Log } from '../observability/log.ts';
+import { KnownNodes } from '../routing/known_nodes.ts';
+import { Peers } from '../routing/peers.ts';
+import type { OtherNodes } from '../routing/tunnel_search.ts';
+import { identity } from '../runtime/build_info.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Scope } from '../runtime/scope.ts';
+import type { TunnelDirectory } from '../store/tunnel_directory.ts';
+import { nodeWindows } from './private_api.ts';
+
+/** How this node finds and reaches the others. Nodes that would not know its token are none of its own. */
+export function createOtherNodes(options: {
+  readonly config: PrivateApiConfig;
+  readonly server: ServerConfig;
+  readonly directory: TunnelDirectory;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly random: Random;
+}): OtherNodes {
+  const { config, server, directory, scope, log, random } = options;
+  const { listen, ownUrls, tlsServerName } = config;
+  let secureContext: SecureContext | undefined;
+  const peers = new Peers({
+    ownUrls,
+    tokens: new NodeTokens(listen.authenticationSecret, scope.clock),
+    tls: {
+      serverName: tlsServerName,
+      secureContext() {
+        secureContext ??= clientSecureContext(process.env, listen.caCertificateFile);
+        return secureContext;
+      },
+    },
+    userAgent: identity,
+    windows: nodeWindows(server),
+    scope,
+    random,
+    log,
+  });
+  return { peers, nodes: new KnownNodes(directory, { scope, log }) };
+}

@@ -1,0 +1,87 @@
+import type { PrivateApiConfig, ServerConfig } from '../config/config.ts';
+import { ServerInfo } from '../gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
+import { Health } from '../gen/grpc/health/v1/health_pb.ts';
+import { createGrpcServer } from '../grpc/server.ts';
+import { createHealth } from '../modules/grpc_health/health.ts';
+import { createReflection } from '../modules/grpc_reflection/reflection.ts';
+import { createServerInfo } from '../modules/server_info/server_info.ts';
+import { type Front, openFront } from '../net/front.ts';
+import { WindowBudget } from '../net/windows.ts';
+import type { Log } from '../observability/log.ts';
+import { AGENT_METHODS } from '../routing/agent_methods.ts';
+import type { Gateway } from '../routing/gateway.ts';
+import { createConnectServer } from '../rpc/connect_server.ts';
+import { createJwtAdmission } from '../rpc/jwt_admission.ts';
+import { buildInfo } from '../runtime/build_info.ts';
+import type { Random } from '../runtime/random.ts';
+import type { Scope } from '../runtime/scope.ts';
+import { logUp } from './front_log.ts';
+import type { Readiness } from './readiness.ts';
+
+/**
+ * What answers on port 8155: other nodes. Their calls to agents go through the gateway, on the data plane; what administrators may
+ * ask is served by Connect.
+ */
+export async function openPrivateApi(options: {
+  readonly config: PrivateApiConfig;
+  readonly server: ServerConfig;
+  readonly gateway: Gateway;
+  readonly readiness: Readiness;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly random: Random;
+}): Promise<Front> {
+  const { config, server, gateway, readiness, scope, log, random } = options;
+  const { listen, ownUrls } = config;
+  const toAgents = createGrpcServer({
+    methods: AGENT_METHODS.map((path) => gateway.method(path)),
+    compress: false,
+    log,
+  });
+  const agentServices = new Set(AGENT_METHODS.map(serviceOf));
+  const ownCalls = createConnectServer({
+    services: [
+      createServerInfo(buildInfo),
+      createHealth({ ready: () => readiness.missing.length === 0, services: [ServerInfo.typeName], scope }),
+      createReflection([ServerInfo, Health]),
+    ],
+    admit: createJwtAdmission({
+      required: { secret: listen.authenticationSecret, audience: 'gitlab-kas', issuer: 'gitlab-kas' },
+      open: new Set([Health.typeName]),
+      clock: scope.clock,
+      log,
+    }),
+    scope,
+    log,
+  });
+  for (const url of ownUrls) log.info('Using own private API URL', { url });
+  const front = await openFront({
+    listen,
+    handlers: {
+      request: ownCalls.request,
+      stream(stream, headers, rawHeaders, session) {
+        if (agentServices.has(serviceOf(headers[':path'] ?? ''))) toAgents(stream, headers, session, rawHeaders);
+        else ownCalls.stream(stream, headers, rawHeaders, session);
+      },
+    },
+    http2: {
+      maxConnectionAgeMs: listen.maxConnectionAgeMs,
+      limitPings: true,
+      windows: nodeWindows(server),
+    },
+    scope,
+    log,
+    random,
+  });
+  logUp(log, 'Private API', front);
+  return front;
+}
+
+/** One connection carries the calls of all agents between two nodes. */
+export function nodeWindows({ memory }: ServerConfig): WindowBudget {
+  return new WindowBudget({ perConnectionBytes: memory.totalBytes, totalBytes: memory.totalBytes });
+}
+
+function serviceOf(path: string): string {
+  return path.slice(1, path.lastIndexOf('/'));
+}

@@ -1,0 +1,254 @@
+import { bearerToken } from '../auth/bearer_token.ts';
+import type { NodeTokenVerifier } from '../auth/node_token.ts';
+import type { Call, FrameSink } from '../grpc/call.ts';
+import { frameOf } from '../grpc/frame.ts';
+import type { Metadata } from '../grpc/metadata.ts';
+import type { Method } from '../grpc/server.ts';
+import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
+import { type GrpcStatus, OK } from '../grpc/status.ts';
+import type { Log } from '../observability/log.ts';
+import { AppError, errorText } from '../runtime/app_error.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import type { TunnelRegistry, Waiter } from '../tunnel/registry.ts';
+import type { Tunnel } from '../tunnel/tunnel.ts';
+import { HOP_PREFIX, ROUTING_AGENT_ID } from './routing_metadata.ts';
+
+/** GatewayKasResponse without content. */
+const TUNNEL_READY = frameOf(Buffer.from([0x0a, 0]));
+const NO_TUNNEL = frameOf(Buffer.from([0x32, 0]));
+
+/** Metadata of the call between the nodes, which means nothing to the agent. The token must not reach it at all. */
+const OF_THIS_HOP =
+  /^(?::|grpc-|kas-hop-|(?:authorization|content-type|user-agent|te|accept-encoding|x-gitlab-correlation-id)$)/;
+
+/** What a node may send ahead of its turn before it is no longer read. */
+const MAX_EARLY_BYTES = 64 << 10;
+
+const SHUTTING_DOWN: GrpcStatus = { code: StatusCode.Unavailable, message: 'kas is shutting down' };
+const CALLER_GONE: GrpcStatus = { code: StatusCode.Canceled, message: 'Incoming stream closed: context canceled' };
+
+export interface GatewayOptions {
+  readonly tunnels: TunnelRegistry;
+  readonly tokens: NodeTokenVerifier;
+  readonly log: Log;
+}
+
+/** Takes calls of other nodes to agents that are connected here (docs/protocol/routing.md, between nodes). */
+export class Gateway {
+  readonly #options: GatewayOptions;
+  /** Calls that wait for a tunnel. */
+  readonly #waiting = new Set<GatewayCall>();
+  #leaving = false;
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+  }
+
+  /** The agents' method of this path, as other nodes call it. */
+  method(path: string): Method {
+    return { path, handle: (call) => this.#handle(call) };
+  }
+
+  /** Nobody need wait here any more: this node leaves, and agents go elsewhere. */
+  leave(): void {
+    this.#leaving = true;
+    for (const call of [...this.#waiting]) call.refuse(SHUTTING_DOWN);
+  }
+
+  #handle(call: ServerCall): void {
+    this.#admit(call);
+    const agentId = agentIdOf(call);
+    const metadata = metadataForAgent(call);
+    if (this.#leaving) {
+      call.end(SHUTTING_DOWN);
+      return;
+    }
+    new GatewayCall(call, agentId, metadata, this.#options.tunnels, this.#waiting);
+  }
+
+  #admit(call: ServerCall): void {
+    const { tokens, log } = this.#options;
+    const token = bearerToken(call.metadata('authorization'));
+    try {
+      tokens.verify(token);
+    } catch (error) {
+      if (log.debugEnabled && error instanceof AppError) {
+        const slash = call.path.lastIndexOf('/');
+        const method = { grpc_service: call.path.slice(1, slash), grpc_method: call.path.slice(slash + 1) };
+        log.debug(error.message, { ...method, error: errorText(error.cause) });
+      }
+      throw error;
+    }
+  }
+}
+
+function agentIdOf(call: ServerCall): bigint {
+  const values = call.metadataValues(ROUTING_AGENT_ID);
+  if (values.length !== 1) {
+    throw new AppError(StatusCode.InvalidArgument, `Expecting a single ${ROUTING_AGENT_ID}, got ${values.length}`);
+  }
+  const [value = ''] = values;
+  const id = /^[-+]?\d{1,19}$/.test(value) ? BigInt(value) : undefined;
+  if (id === undefined || BigInt.asIntN(64, id) !== id)
+    throw new AppError(StatusCode.InvalidArgument, `Invalid ${ROUTING_AGENT_ID}`);
+  return id;
+}
+
+/** Undefined when there is none, as nearly always. */
+function metadataForAgent(call: ServerCall): Metadata | undefined {
+  let metadata: Map<string, string[]> | undefined;
+  for (const key of call.metadataKeys()) {
+    if (OF_THIS_HOP.test(key) || key.startsWith(HOP_PREFIX)) continue;
+    metadata ??= new Map();
+    metadata.set(key, call.metadataValues(key));
+  }
+  return metadata;
+}
+
+/** One call of another node: waits for a tunnel, holds it until the node takes it, and passes messages both ways. */
+class GatewayCall implements RequestSink, FrameSink {
+  readonly #call: ServerCall;
+  readonly #agentId: bigint;
+  readonly #metadata: Metadata | undefined;
+  readonly #tunnels: TunnelRegistry;
+  readonly #waiting: Set<GatewayCall>;
+  readonly #gzip: boolean;
+  #waiter: Waiter | undefined;
+  /** Held for the other node, until it says that it takes it. */
+  #held: Tunnel | undefined;
+  /** The call through the tunnel. */
+  #agent: Call | undefined;
+  /** The other node has said so. */
+  #started = false;
+  /** What came before it could go on. */
+  readonly #early: Buffer[] = [];
+  #earlyBytes = 0;
+  #callerDone = false;
+
+  constructor(
+    call: ServerCall,
+    agentId: bigint,
+    metadata: Metadata | undefined,
+    tunnels: TunnelRegistry,
+    waiting: Set<GatewayCall>,
+  ) {
+    this.#call = call;
+    this.#agentId = agentId;
+    this.#metadata = metadata;
+    this.#tunnels = tunnels;
+    this.#waiting = waiting;
+    this.#gzip = call.metadataValues('grpc-accept-encoding').some((value) => /\bgzip\b/.test(value));
+    call.passesCompressed = this.#gzip;
+    const tunnel = tunnels.take(agentId, call.path);
+    if (tunnel !== undefined) this.#hold(tunnel);
+    else {
+      call.writeFrames(NO_TUNNEL);
+      this.#wait((found) => this.#hold(found));
+    }
+    call.receive(this);
+  }
+
+  /** Whoever waits for a tunnel may as well look elsewhere. */
+  refuse(status: GrpcStatus): void {
+    this.#letGo();
+    this.#call.end(status);
+  }
+
+  #wait(found: (tunnel: Tunnel) => void): void {
+    this.#waiting.add(this);
+    this.#waiter = this.#tunnels.wait(this.#agentId, this.#call.path, (tunnel) => {
+      this.#waiter = undefined;
+      this.#waiting.delete(this);
+      found(tunnel);
+    });
+  }
+
+  #hold(tunnel: Tunnel): void {
+    this.#held = tunnel;
+    this.#call.writeFrames(TUNNEL_READY);
+    this.#proceed();
+  }
+
+  // ---- from the other node
+
+  request(payload: Buffer): void {
+    if (this.#agent !== undefined) {
+      if (!this.#agent.write(payload)) this.#call.pause();
+      return;
+    }
+    this.#early.push(payload);
+    this.#earlyBytes += payload.length;
+    if (this.#earlyBytes > MAX_EARLY_BYTES) this.#call.pause();
+    this.#proceed();
+  }
+
+  requestsDone(): void {
+    this.#callerDone = true;
+    if (this.#agent !== undefined) this.#agent.halfClose();
+    else this.#proceed();
+  }
+
+  cancelled(): void {
+    this.#letGo();
+    this.#agent?.cancel(CALLER_GONE);
+    this.#streamingEnds();
+  }
+
+  /** Takes the tunnel that is held, once the other node says so. */
+  #proceed(): void {
+    if (this.#started || this.#held === undefined) return;
+    if (this.#early.length === 0) {
+      if (!this.#callerDone) return;
+      this.#letGo();
+      this.#call.end(OK);
+      return;
+    }
+    this.#early.shift(); // StartStreaming, whatever is in it
+    this.#started = true;
+    const tunnel = this.#held;
+    this.#held = undefined;
+    // It may have ended while it was held; nothing has been sent through it, so another one will do.
+    const usable = tunnel.idle ? tunnel : this.#tunnels.take(this.#agentId, this.#call.path);
+    if (usable === undefined) this.#wait((found) => this.#open(found));
+    else this.#open(usable);
+  }
+
+  #open(tunnel: Tunnel): void {
+    const agent = tunnel.openFrames(this.#call.path, this, { metadata: this.#metadata, gzip: this.#gzip });
+    agent.onDrain(() => this.#call.resume());
+    this.#call.onDrain(() => agent.resume());
+    this.#call.session.streamBusy();
+    this.#agent = agent;
+    const early = this.#early.splice(0);
+    let ready = true;
+    for (const [i, payload] of early.entries()) ready = agent.write(payload, i < early.length - 1 || this.#callerDone);
+    if (this.#callerDone) agent.halfClose();
+    else if (ready) this.#call.resume();
+  }
+
+  // ---- from the agent
+
+  frames(bytes: Buffer): void {
+    if (!this.#call.writeFrames(bytes)) this.#agent?.pause();
+  }
+
+  end(status: GrpcStatus): void {
+    this.#streamingEnds();
+    this.#call.end(status);
+  }
+
+  #streamingEnds(): void {
+    if (this.#agent === undefined) return;
+    this.#agent = undefined;
+    this.#call.session.streamIdle();
+  }
+
+  #letGo(): void {
+    this.#waiting.delete(this);
+    this.#waiter?.cancel();
+    this.#waiter = undefined;
+    const held = this.#held;
+    this.#held = undefined;
+    if (held?.idle) this.#tunnels.add(held);
+  }
+}

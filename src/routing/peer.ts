@@ -1,0 +1,215 @@
+import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { NodeTokens } from '../auth/node_token.ts';
+import type { GrpcStatus } from '../grpc/status.ts';
+import { Keepalive } from '../net/keepalive.ts';
+import type { Checked, Rounds } from '../net/rounds.ts';
+import type { SessionWindow, WindowBudget } from '../net/windows.ts';
+import { errorText } from '../runtime/app_error.ts';
+import type { Backoff } from '../runtime/backoff.ts';
+import type { Clock, Timer } from '../runtime/clock.ts';
+import { StatusCode } from '../runtime/status_code.ts';
+import { connectNode, type NodeEndpoint, type NodeTls } from './node_url.ts';
+import { type Asker, type PeerLoad, PeerStream } from './peer_stream.ts';
+
+export interface PeerOptions {
+  readonly url: string;
+  readonly endpoint: NodeEndpoint;
+  readonly tls: NodeTls;
+  readonly tokens: NodeTokens;
+  readonly userAgent: string;
+  readonly windows: WindowBudget;
+  /** Of KEEPALIVE_CHECK_MS. */
+  readonly rounds: Rounds;
+  /** How long a node that could not be reached is left alone. */
+  readonly backoff: Backoff;
+  readonly clock: Clock;
+  /** The node cannot be reached; told once, not again before it could be. */
+  readonly onDown: (reason: string) => void;
+}
+
+/** A node that takes longer is as good as down; the same time as gRPC clients in Go allow. */
+const CONNECT_TIMEOUT_MS = 20_000;
+/** A node that is there says at once whether it has a tunnel. One that does not is asked whether it is there at all. */
+const ANSWER_MS = 1000;
+const PONG_MS = 2000;
+/** Connections that carry nothing for longer are closed. */
+const IDLE_MS = 60 * 60_000;
+const CONNECTION_WINDOW_BYTES = 16 << 20;
+const MAX_SESSION_MEMORY_MB = 256;
+
+/** Another node, and the one HTTP/2 connection to its private API: opened when it is needed, and again when it was lost. */
+export class Peer implements Checked, PeerLoad {
+  readonly url: string;
+  readonly #options: PeerOptions;
+  #session: ClientHttp2Session | undefined;
+  #socket: Socket | undefined;
+  #window: SessionWindow | undefined;
+  #keepalive = new Keepalive(0);
+  #leaveRounds = () => {};
+  #streams = 0;
+  #lastUsedMs: number;
+  /** The node is left alone until then, because of this. */
+  #down: { readonly untilMs: number; readonly reason: string } | undefined;
+  #downTold = false;
+  /** Since the node has last answered anything. */
+  #unanswered = 0;
+  #answerTimer: Timer | undefined;
+  #pong: Timer | undefined;
+
+  constructor(options: PeerOptions) {
+    this.url = options.url;
+    this.#options = options;
+    this.#lastUsedMs = options.clock.monotonicMs();
+  }
+
+  /** How long the node is to be left alone, in milliseconds; 0: it may be asked. */
+  get restMs(): number {
+    return this.#down === undefined ? 0 : Math.max(0, this.#down.untilMs - this.#options.clock.monotonicMs());
+  }
+
+  /** Nobody has used it for so long that it can be forgotten. */
+  get forgotten(): boolean {
+    return this.#streams === 0 && this.#options.clock.monotonicMs() - this.#lastUsedMs > IDLE_MS;
+  }
+
+  /** Asks for a tunnel; `asker` hears what comes of it, but not before this returns. */
+  ask(path: string, metadata: OutgoingHttpHeaders, asker: Asker): PeerStream {
+    const session = this.#session ?? this.#connect();
+    this.#lastUsedMs = this.#options.clock.monotonicMs();
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      'content-type': 'application/grpc+proto',
+      'user-agent': this.#options.userAgent,
+      te: 'trailers',
+      'grpc-accept-encoding': 'gzip',
+      authorization: `Bearer ${this.#options.tokens.next()}`,
+      ...metadata,
+    });
+    this.#streams++;
+    this.#unanswered++;
+    this.#answerTimer ??= this.#options.clock.startTimer(ANSWER_MS, () => this.#noAnswer());
+    return new PeerStream(stream, this, asker);
+  }
+
+  answered(): void {
+    this.#unanswered = 0;
+    this.#down = undefined;
+    this.#downTold = false;
+    this.#pong?.stop();
+    this.#pong = undefined;
+  }
+
+  streamClosed(): void {
+    this.#streams--;
+  }
+
+  streamBusy(): void {
+    this.#window?.streamBusy();
+  }
+
+  streamIdle(): void {
+    this.#window?.streamIdle();
+  }
+
+  /** For the rounds. */
+  check(nowMs: number): void {
+    const session = this.#session;
+    if (session === undefined || session.destroyed) return;
+    const verdict = this.#keepalive.check(nowMs, this.#socket?.bytesRead ?? 0);
+    if (verdict === 'dead') this.#lost('keepalive ping failed to receive ACK within timeout');
+    else if (verdict === 'ping') session.ping(ignore);
+    this.#window?.grow();
+    if (this.forgotten) this.close();
+  }
+
+  close(): void {
+    this.#answerTimer?.stop();
+    this.#answerTimer = undefined;
+    this.#pong?.stop();
+    this.#pong = undefined;
+    const session = this.#session;
+    this.#session = undefined;
+    if (session !== undefined && !session.destroyed) session.destroy();
+  }
+
+  #connect(): ClientHttp2Session {
+    const { endpoint, tls, windows, rounds, clock } = this.#options;
+    const window = windows.session((bytes, applied) => {
+      if (!session.destroyed && !session.closed) session.settings({ initialWindowSize: bytes }, applied);
+    });
+    const session = connect(`${endpoint.kind === 'tls' ? 'https' : 'http'}://${endpoint.authority}`, {
+      createConnection: () => {
+        this.#socket = connectNode(endpoint, tls);
+        return this.#socket;
+      },
+      settings: { enablePush: false, initialWindowSize: window.bytes },
+      maxSessionMemory: MAX_SESSION_MEMORY_MB,
+    });
+    this.#session = session;
+    this.#window = window;
+    this.#keepalive = new Keepalive(clock.monotonicMs());
+    this.#leaveRounds();
+    this.#leaveRounds = rounds.add(this);
+    const timer = clock.startTimer(CONNECT_TIMEOUT_MS, () => this.#lost('connecting took too long'));
+    let reason: string | undefined = 'the connection was closed before it was open';
+    session.once('connect', () => {
+      timer.stop();
+      reason = undefined;
+      if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
+    });
+    session.on('error', (error) => {
+      reason = errorText(error);
+    });
+    // Streams that are open go on, but there will be no new ones.
+    session.on('goaway', () => this.#forget(session));
+    session.once('close', () => {
+      timer.stop();
+      window.close();
+      this.#forget(session);
+      if (reason !== undefined) this.#lost(reason);
+    });
+    return session;
+  }
+
+  #forget(session: ClientHttp2Session): void {
+    if (this.#session !== session) return;
+    this.#session = undefined;
+    this.#leaveRounds();
+  }
+
+  #noAnswer(): void {
+    this.#answerTimer = undefined;
+    if (this.#unanswered > 0) this.#suspect();
+  }
+
+  /** It does not answer: is it there? */
+  #suspect(): void {
+    const session = this.#session;
+    if (session === undefined || session.destroyed || session.connecting || this.#pong !== undefined) return;
+    this.#pong = this.#options.clock.startTimer(PONG_MS, () => {
+      this.#pong = undefined;
+      this.#lost('the node does not answer');
+    });
+    session.ping((error) => {
+      if (error !== null) return;
+      this.#pong?.stop();
+      this.#pong = undefined;
+    });
+  }
+
+  #lost(reason: string): void {
+    this.#down = { untilMs: this.#options.clock.monotonicMs() + this.#options.backoff.nextMs(), reason };
+    if (!this.#downTold) this.#options.onDown(reason);
+    this.#downTold = true;
+    this.close();
+  }
+}
+
+/** How a call ends whose node is left alone for now. */
+export function atRest(url: string): GrpcStatus {
+  return { code: StatusCode.Unavailable, message: `${url} could not be reached a moment ago` };
+}
+
+function ignore(): void {}
