@@ -18,8 +18,7 @@ const TUNNEL_READY = frameOf(Buffer.from([0x0a, 0]));
 const NO_TUNNEL = frameOf(Buffer.from([0x32, 0]));
 
 /** Metadata of the call between the nodes, which means nothing to the agent. The token must not reach it at all. */
-const OF_THIS_HOP =
-  /^(?::|grpc-|kas-hop-|(?:authorization|content-type|user-agent|te|accept-encoding|x-gitlab-correlation-id)$)/;
+const OF_THIS_HOP = /^(?::|grpc-|(?:authorization|content-type|te|accept-encoding|x-gitlab-correlation-id)$)/;
 
 /** What a node may send ahead of its turn before it is no longer read. */
 const MAX_EARLY_BYTES = 64 << 10;
@@ -94,13 +93,21 @@ function agentIdOf(call: ServerCall): bigint {
   return id;
 }
 
-/** Undefined when there is none, as nearly always. */
-function metadataForAgent(call: ServerCall): Metadata | undefined {
-  let metadata: Map<string, string[]> | undefined;
-  for (const key of call.metadataKeys()) {
-    if (OF_THIS_HOP.test(key) || key.startsWith(HOP_PREFIX)) continue;
-    metadata ??= new Map();
-    metadata.set(key, call.metadataValues(key));
+/** What the agent gets: nothing but the node's user agent, as a rule, and that is the same object for all calls of a node. */
+function metadataForAgent(call: ServerCall): Metadata {
+  const keys = [...call.metadataKeys()].filter((key) => !OF_THIS_HOP.test(key) && !key.startsWith(HOP_PREFIX));
+  if (keys.length === 1 && keys[0] === 'user-agent') return userAgentMetadata(call.metadata('user-agent') ?? '');
+  return new Map(keys.map((key) => [key, call.metadataValues(key)]));
+}
+
+const userAgents = new Map<string, Metadata>();
+const KNOWN_USER_AGENTS = 16;
+
+function userAgentMetadata(userAgent: string): Metadata {
+  let metadata = userAgents.get(userAgent);
+  if (metadata === undefined) {
+    metadata = new Map([['user-agent', [userAgent]]]);
+    if (userAgents.size < KNOWN_USER_AGENTS) userAgents.set(userAgent, metadata);
   }
   return metadata;
 }
@@ -109,7 +116,7 @@ function metadataForAgent(call: ServerCall): Metadata | undefined {
 class GatewayCall implements RequestSink, FrameSink {
   readonly #call: ServerCall;
   readonly #agentId: bigint;
-  readonly #metadata: Metadata | undefined;
+  readonly #metadata: Metadata;
   readonly #tunnels: TunnelRegistry;
   readonly #waiting: Set<GatewayCall>;
   readonly #gzip: boolean;
@@ -128,7 +135,7 @@ class GatewayCall implements RequestSink, FrameSink {
   constructor(
     call: ServerCall,
     agentId: bigint,
-    metadata: Metadata | undefined,
+    metadata: Metadata,
     tunnels: TunnelRegistry,
     waiting: Set<GatewayCall>,
   ) {

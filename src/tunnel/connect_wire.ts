@@ -18,16 +18,18 @@ const TAG_FIELD_1_BYTES = 0x0a;
 
 /** ConnectResponse.request_info; most calls have no metadata, because agents need none (docs/protocol/tunnel.md, metadata). */
 export function requestInfoFrame(methodName: string, metadata?: Metadata): Buffer {
-  if (metadata !== undefined && metadata.size > 0) return encodeRequestInfoWith(methodName, metadata);
-  if (methodName !== lastMethod) {
+  if (methodName !== lastMethod || metadata !== lastMetadata) {
     lastMethod = methodName;
-    lastRequestInfo = encodeRequestInfo(methodName);
+    lastMetadata = metadata;
+    lastRequestInfo =
+      metadata === undefined ? encodeRequestInfo(methodName) : encodeRequestInfoWith(methodName, metadata);
   }
   return lastRequestInfo;
 }
 
-/** Nearly all calls are of one method. */
+/** Nearly all calls are of one method and have no metadata, or all the same. */
 let lastMethod: string | undefined;
+let lastMetadata: Metadata | undefined;
 let lastRequestInfo: Buffer = Buffer.alloc(0);
 
 function encodeRequestInfo(methodName: string): Buffer {

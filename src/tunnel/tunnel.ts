@@ -72,11 +72,7 @@ export class Tunnel implements Call, RequestSink {
    * Opens the one call for somebody who passes the answer on as it is.
    * @param options.gzip whether what the agent has compressed can be read where it goes
    */
-  openFrames(
-    method: string,
-    sink: FrameSink,
-    options: { readonly metadata: Metadata | undefined; readonly gzip: boolean },
-  ): Call {
+  openFrames(method: string, sink: FrameSink, options: { readonly metadata: Metadata; readonly gzip: boolean }): Call {
     const asItComes = options.gzip || !this.#stream.clientCompresses;
     return this.#open(method, options.metadata, new PassedAnswer(sink, asItComes ? this.#stream : undefined));
   }
