@@ -20,9 +20,10 @@ interface Stage {
   readonly run: (files: readonly string[]) => Promise<Counts>;
 }
 
-/** What was recorded and can be played: the streams between nodes need a second one. */
+/** What was recorded and can be played. */
 const replayed = [
   'test/vectors/{k8s-proxy,tunnel,agent-connect,internal-api,modules}/*.json',
+  'test/vectors/kas-to-kas/direct-calls.json',
   'test/vectors/observability/http.json',
 ];
 

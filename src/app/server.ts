@@ -154,7 +154,7 @@ async function openFronts(
   let gateway: Gateway | undefined;
   if (privateApi !== undefined) {
     const tokens = new NodeTokenVerifier(privateApi.listen.authenticationSecret, clock);
-    gateway = new Gateway({ tunnels, tokens, log });
+    gateway = new Gateway({ tunnels, tokens, clock, log });
     fronts.push(await openPrivateApi({ ...base, config: privateApi, server: config.server, gateway, readiness }));
   }
   const { kubernetesApi } = config.agent;

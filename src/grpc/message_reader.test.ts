@@ -199,3 +199,31 @@ test('many messages in one chunk are read in a loop, not by recursion', () => {
   reader.resume();
   assert.equal(messages.length, 50_000);
 });
+
+test('from where it is told to, a reader passes the bytes on as they come', () => {
+  for (let cut = 0; cut <= three.length; cut++) {
+    const { reader, texts, failures, onMessage } = setUp();
+    const passed: Buffer[] = [];
+    onMessage(() => reader.passThrough((bytes) => passed.push(bytes)));
+    reader.push(three.subarray(0, cut));
+    reader.push(three.subarray(cut));
+    assert.deepEqual(texts(), ['one'], `cut at ${cut}`);
+    assert.deepEqual(Buffer.concat(passed), three.subarray(8), `cut at ${cut}`);
+    assert.deepEqual(failures, []);
+    assert.equal(reader.hasRest, false);
+  }
+});
+
+test('a pause holds back what would be passed on', () => {
+  const { reader, onMessage } = setUp();
+  const passed: Buffer[] = [];
+  onMessage(() => {
+    reader.passThrough((bytes) => passed.push(bytes));
+    reader.pause();
+  });
+  reader.push(three.subarray(0, 20));
+  reader.push(three.subarray(20));
+  assert.deepEqual(passed, []);
+  reader.resume();
+  assert.deepEqual(Buffer.concat(passed), three.subarray(8));
+});

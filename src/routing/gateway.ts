@@ -7,7 +7,9 @@ import type { Method } from '../grpc/server.ts';
 import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
 import { type GrpcStatus, OK } from '../grpc/status.ts';
 import type { Log } from '../observability/log.ts';
+import { NowAndThen } from '../observability/now_and_then.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
+import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import type { TunnelRegistry, Waiter } from '../tunnel/registry.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
@@ -22,6 +24,7 @@ const OF_THIS_HOP = /^(?::|grpc-|(?:authorization|content-type|te|accept-encodin
 
 /** What a node may send ahead of its turn before it is no longer read. */
 const MAX_EARLY_BYTES = 64 << 10;
+const COMPLAIN_EVERY_MS = 60_000;
 
 const SHUTTING_DOWN: GrpcStatus = { code: StatusCode.Unavailable, message: 'kas is shutting down' };
 const CALLER_GONE: GrpcStatus = { code: StatusCode.Canceled, message: 'Incoming stream closed: context canceled' };
@@ -29,6 +32,7 @@ const CALLER_GONE: GrpcStatus = { code: StatusCode.Canceled, message: 'Incoming 
 export interface GatewayOptions {
   readonly tunnels: TunnelRegistry;
   readonly tokens: NodeTokenVerifier;
+  readonly clock: Clock;
   readonly log: Log;
 }
 
@@ -37,10 +41,12 @@ export class Gateway {
   readonly #options: GatewayOptions;
   /** Calls that wait for a tunnel. */
   readonly #waiting = new Set<GatewayCall>();
+  readonly #complaints: NowAndThen;
   #leaving = false;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
+    this.#complaints = new NowAndThen(options.clock, COMPLAIN_EVERY_MS);
   }
 
   /** The agents' method of this path, as other nodes call it. */
@@ -66,20 +72,30 @@ export class Gateway {
   }
 
   #admit(call: ServerCall): void {
-    const { tokens, log } = this.#options;
+    const { tokens } = this.#options;
     const token = bearerToken(call.metadata('authorization'));
     try {
       tokens.verify(token);
     } catch (error) {
-      if (log.debugEnabled && error instanceof AppError) {
-        const slash = call.path.lastIndexOf('/');
-        const method = { grpc_service: call.path.slice(1, slash), grpc_method: call.path.slice(slash + 1) };
-        log.debug(error.message, { ...method, error: errorText(error.cause) });
-      }
+      if (error instanceof AppError) this.#report(call, errorText(error.cause));
       throw error;
     }
   }
+
+  #report(call: ServerCall, problem: string): void {
+    const { log } = this.#options;
+    if (/signature/.test(problem) && this.#complaints.due) {
+      const fields = { remote_address: call.session.remoteAddress, error: problem };
+      log.warn('A node with another private API secret has called', { ...fields, hint: SECRET_HINT });
+    } else if (log.debugEnabled) {
+      const slash = call.path.lastIndexOf('/');
+      const method = { grpc_service: call.path.slice(1, slash), grpc_method: call.path.slice(slash + 1) };
+      log.debug('JWT validation failed', { ...method, error: problem });
+    }
+  }
 }
+
+const SECRET_HINT = 'private_api.listen.authentication_secret_file must have the same content on all nodes';
 
 function agentIdOf(call: ServerCall): bigint {
   const values = call.metadataValues(ROUTING_AGENT_ID);

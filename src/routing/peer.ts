@@ -1,14 +1,13 @@
 import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { NodeTokens } from '../auth/node_token.ts';
-import type { GrpcStatus } from '../grpc/status.ts';
 import { Keepalive } from '../net/keepalive.ts';
 import type { Checked, Rounds } from '../net/rounds.ts';
 import type { SessionWindow, WindowBudget } from '../net/windows.ts';
+import { NowAndThen } from '../observability/now_and_then.ts';
 import { errorText } from '../runtime/app_error.ts';
 import type { Backoff } from '../runtime/backoff.ts';
 import type { Clock, Timer } from '../runtime/clock.ts';
-import { StatusCode } from '../runtime/status_code.ts';
 import { connectNode, type NodeEndpoint, type NodeTls } from './node_url.ts';
 import { type Asker, type PeerLoad, PeerStream } from './peer_stream.ts';
 
@@ -37,6 +36,7 @@ const PONG_MS = 2000;
 const IDLE_MS = 60 * 60_000;
 const CONNECTION_WINDOW_BYTES = 16 << 20;
 const MAX_SESSION_MEMORY_MB = 256;
+const COMPLAIN_EVERY_MS = 60_000;
 
 /** Another node, and the one HTTP/2 connection to its private API: opened when it is needed, and again when it was lost. */
 export class Peer implements Checked, PeerLoad {
@@ -49,23 +49,26 @@ export class Peer implements Checked, PeerLoad {
   #leaveRounds = () => {};
   #streams = 0;
   #lastUsedMs: number;
-  /** The node is left alone until then, because of this. */
-  #down: { readonly untilMs: number; readonly reason: string } | undefined;
+  /** The node is left alone until then. */
+  #downUntilMs = 0;
   #downTold = false;
   /** Since the node has last answered anything. */
   #unanswered = 0;
   #answerTimer: Timer | undefined;
   #pong: Timer | undefined;
+  /** Whether what the node answers wrongly may be told of. */
+  readonly complaints: NowAndThen;
 
   constructor(options: PeerOptions) {
     this.url = options.url;
     this.#options = options;
+    this.complaints = new NowAndThen(options.clock, COMPLAIN_EVERY_MS);
     this.#lastUsedMs = options.clock.monotonicMs();
   }
 
   /** How long the node is to be left alone, in milliseconds; 0: it may be asked. */
   get restMs(): number {
-    return this.#down === undefined ? 0 : Math.max(0, this.#down.untilMs - this.#options.clock.monotonicMs());
+    return Math.max(0, this.#downUntilMs - this.#options.clock.monotonicMs());
   }
 
   /** Nobody has used it for so long that it can be forgotten. */
@@ -95,7 +98,7 @@ export class Peer implements Checked, PeerLoad {
 
   answered(): void {
     this.#unanswered = 0;
-    this.#down = undefined;
+    this.#downUntilMs = 0;
     this.#downTold = false;
     this.#pong?.stop();
     this.#pong = undefined;
@@ -200,16 +203,11 @@ export class Peer implements Checked, PeerLoad {
   }
 
   #lost(reason: string): void {
-    this.#down = { untilMs: this.#options.clock.monotonicMs() + this.#options.backoff.nextMs(), reason };
+    this.#downUntilMs = this.#options.clock.monotonicMs() + this.#options.backoff.nextMs();
     if (!this.#downTold) this.#options.onDown(reason);
     this.#downTold = true;
     this.close();
   }
-}
-
-/** How a call ends whose node is left alone for now. */
-export function atRest(url: string): GrpcStatus {
-  return { code: StatusCode.Unavailable, message: `${url} could not be reached a moment ago` };
 }
 
 function ignore(): void {}

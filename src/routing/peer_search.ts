@@ -142,8 +142,9 @@ export class PeerSearch {
 
   /** A node that cannot be reached is told of by its peer, once; and nodes end streams with OK or Unavailable when they leave. */
   #report(url: string, status: GrpcStatus): void {
-    const { log, agentId } = this.#options;
+    const { log, agentId, peers } = this.#options;
     if (status.code === StatusCode.OK || status.code === StatusCode.Unavailable) return;
+    if (peers.at(url)?.complaints.due !== true) return;
     const fields = { agent_id: agentId, kas_url: url, error: status.message };
     if (status.code === StatusCode.Unauthenticated) {
       log.error("The other node does not take this node's token: private API secrets or clocks differ", {

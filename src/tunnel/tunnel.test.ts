@@ -11,7 +11,7 @@ import {
   ConnectResponseSchema,
 } from '../gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
 import { ServerCall } from '../grpc/server_call.ts';
-import { OK } from '../grpc/status.ts';
+import { type GrpcStatus, OK } from '../grpc/status.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { Tunnel } from './tunnel.ts';
@@ -35,12 +35,16 @@ function error(code: number, text: string): Msg {
   return { case: 'error', value: { status: { code, message: text } } };
 }
 
-function setUp(more: { aged?: boolean } = {}) {
+function setUp(more: { aged?: boolean; compressing?: boolean } = {}) {
   const clock = new FakeClock();
   const session = new FakeCallSession(clock);
   if (more.aged) session.reachAge();
   const stream = new FakeHttp2Stream();
-  const headers = { ':path': '/Connect', 'content-type': 'application/grpc' };
+  const headers = {
+    ':path': '/Connect',
+    'content-type': 'application/grpc',
+    ...(more.compressing && { 'grpc-encoding': 'gzip' }),
+  };
   const call = new ServerCall(stream.asServerStream, headers, session, '/Connect', false, noDefect);
   const kept: string[] = [];
   const tunnel = new Tunnel(call, 42n, {
@@ -383,4 +387,87 @@ test('a sink without interest in metadata is spared it', () => {
   tunnel.open(METHOD, { message: (payload) => heard.push(`${payload}`), end: () => {} });
   says(header, message('x'), trailer);
   assert.deepEqual(heard, ['x']);
+});
+
+/** The other end of a call whose answer is passed on: keeps the bytes. */
+class PassedOn {
+  readonly bytes: Buffer[] = [];
+  ended: GrpcStatus | undefined;
+
+  frames(bytes: Buffer): void {
+    this.bytes.push(bytes);
+  }
+
+  end(status: GrpcStatus): void {
+    this.ended = status;
+  }
+}
+
+function passing(more: { compressing?: boolean; gzip?: boolean } = {}) {
+  const all = setUp({ compressing: more.compressing ?? false });
+  all.says(descriptor);
+  const to = new PassedOn();
+  const metadata = new Map([['x-custom', ['1', '2']]]);
+  const call = all.tunnel.openFrames(METHOD, to, { metadata, gzip: more.gzip ?? true });
+  return { ...all, call, to, passed: () => Buffer.concat(to.bytes) };
+}
+
+function connectRequest(msg: Msg, more: { gzip?: boolean } = {}): Buffer {
+  return frame(toBinary(ConnectRequestSchema, create(ConnectRequestSchema, { msg })), more);
+}
+
+test('an answer is passed on as it comes, compressed or not, with the numbers it has', () => {
+  const { call, stream, to, passed, status } = passing({ compressing: true });
+  call.write(Buffer.from('ping'));
+  const rest = Buffer.concat([
+    connectRequest(message('a'), { gzip: true }),
+    connectRequest(message('b')),
+    connectRequest(trailer, { gzip: true }),
+    connectRequest(error(5, 'no such pod')),
+  ]);
+  stream.receive(Buffer.concat([connectRequest(header, { gzip: true }), rest.subarray(0, 9)]));
+  stream.receive(rest.subarray(9));
+  assert.deepEqual(passed(), Buffer.concat([connectRequest(header), rest]));
+  assert.equal(to.ended, undefined);
+  stream.receiveEnd();
+  assert.deepEqual(to.ended, OK);
+  assert.equal(status(), '0 ');
+});
+
+test('who cannot read gzip gets an answer inflated', () => {
+  const { stream, passed } = passing({ compressing: true, gzip: false });
+  for (const part of [header, message('a'), trailer]) stream.receive(connectRequest(part, { gzip: true }));
+  assert.deepEqual(passed(), Buffer.concat([header, message('a'), trailer].map((part) => connectRequest(part))));
+});
+
+test('an error in place of an answer is the outcome', () => {
+  const { stream, to, passed } = passing();
+  stream.receive(connectRequest(error(5, 'no such pod')));
+  stream.receiveEnd();
+  assert.deepEqual(to.ended, { code: StatusCode.NotFound, message: 'no such pod' });
+  assert.equal(passed().length, 0);
+});
+
+test('an answer that begins with anything else ends both sides', () => {
+  const { stream, to, status } = passing();
+  stream.receive(connectRequest(message('a')));
+  const problem = 'transition from 1 to 3 is not allowed. Allowed: [2 5]';
+  assert.deepEqual(to.ended, { code: StatusCode.InvalidArgument, message: problem });
+  assert.equal(status(), `3 ${problem}`);
+});
+
+test('an agent that is lost in the middle of an answer that is passed on', () => {
+  const { stream, to } = passing();
+  stream.receive(connectRequest(header));
+  stream.lose();
+  assert.deepEqual(to.ended, lost);
+});
+
+test('metadata reaches the agent', () => {
+  const { call, stream } = passing();
+  call.halfClose();
+  const [first] = payloadsOf(stream.written);
+  const { msg } = fromBinary(ConnectResponseSchema, first ?? Buffer.alloc(0));
+  assert.ok(msg.case === 'requestInfo');
+  assert.deepEqual(msg.value.meta['x-custom']?.value, ['1', '2']);
 });
