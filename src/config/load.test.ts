@@ -29,13 +29,17 @@ const standalone = 'standalone: {}\n';
 const gitlab = 'gitlab: {address: "http://gl", authentication_secret_file: s32}\n';
 
 describe('a configuration', () => {
-  for (const name of ['omnibus', 'chart']) {
+  // The Linux package's own URL is on localhost, and its Redis here is not: other nodes could not reach it.
+  for (const [name, warned] of [
+    ['omnibus', ['redis', 'private_api.listen']],
+    ['chart', ['redis']],
+  ] as const) {
     test(`as ${name} writes it means what it means to upstream`, async () => {
       const loaded = await loadConfig(`${fixtures}${name}.yml`, machine);
       assert.ok('config' in loaded, 'problems' in loaded ? loaded.problems.map(formatProblem).join('\n') : '');
       assert.deepEqual(
         loaded.warnings.map(({ path }) => path),
-        ['redis'],
+        warned,
       );
       const printed = stringify(loaded.effective, { version: '1.1', lineWidth: 0 });
       const golden = readFileSync(`${fixtures}${name}.effective.yml`, 'utf8');
@@ -136,6 +140,28 @@ describe('the own private API', () => {
     const loaded = await loadConfig(yaml('address: ":9"'), { env: {}, addresses: [] });
     assert.ok('config' in loaded);
     assert.match(loaded.warnings.map(formatProblem).join(), /private_api\.listen: this machine has no address/);
+  });
+
+  test('must have a URL where there is a Redis, and is warned of one that others cannot reach', async () => {
+    const redis = (address: string) => `redis: {server: {address: "${address}"}}\n`;
+    const nowhere = await loadConfig(`${yaml('address: ":9"')}`, { env: {}, addresses: [] });
+    assert.ok('config' in nowhere);
+    const withRedis = write('redis.yaml', `${readFileSync(yaml('address: ":9"'), 'utf8')}\n${redis('redis:6379')}`);
+    const none = await loadConfig(withRedis, { env: {}, addresses: [] });
+    assert.ok('problems' in none);
+    assert.match(none.problems.map(formatProblem).join(), /private API server: could't determine own URL/);
+    const local = await loadConfig(withRedis, { env: { OWN_PRIVATE_API_URL: 'grpc://localhost:9' }, addresses: [] });
+    const alone = write(
+      'alone.yaml',
+      `${readFileSync(yaml('address: "localhost:9"'), 'utf8')}\n${redis('127.0.0.1:6379')}`,
+    );
+    const single = await loadConfig(alone, { env: {}, addresses: [] });
+    const warnings = [local, single].map((loaded) => loaded.warnings.map(formatProblem).join());
+    assert.match(
+      warnings[0] ?? '',
+      /other nodes cannot reach this one at its own URL grpc:\/\/localhost:9: localhost is/,
+    );
+    assert.doesNotMatch(warnings[1] ?? '', /cannot reach/);
   });
 
   test('needs a name for TLS, and a sound environment', async () => {

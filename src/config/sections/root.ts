@@ -72,6 +72,7 @@ export function buildConfig(root: RootSection, machine: Machine, report: Report)
   if (root.redis !== undefined) {
     report.warn('redis', 'not used yet: what nodes share is kept in this process, so run only one node');
   }
+  const redis = root.redis && buildRedis(root.redis, report);
   return {
     gitlab: root.gitlab && buildGitLab(root.gitlab, report),
     standalone: root.standalone && buildStandalone(root.standalone, report),
@@ -81,9 +82,9 @@ export function buildConfig(root: RootSection, machine: Machine, report: Report)
       globalApiRateLimit: buildRateLimit(root.gitaly.global_api_rate_limit),
       perServerApiRateLimit: buildRateLimit(root.gitaly.per_server_api_rate_limit),
     },
-    redis: root.redis && buildRedis(root.redis, report),
+    redis,
     api: root.api && buildApi(root.api, report),
-    privateApi: root.private_api && buildPrivateApi(root.private_api, machine, report),
+    privateApi: root.private_api && buildPrivateApi(root.private_api, machine, redis, report),
     server: buildServer(root.server),
   };
 }

@@ -1,8 +1,9 @@
-import type { PrivateApiConfig, PrivateApiListen, RpcListen } from '../config.ts';
+import type { PrivateApiConfig, PrivateApiListen, RedisConfig, RpcListen } from '../config.ts';
 import { checkCaFile } from '../files/certificates.ts';
 import { readKeyFile } from '../files/secret_file.ts';
 import { type Machine, ownPrivateApiUrls } from '../own_private_api.ts';
 import type { Report } from '../problem.ts';
+import { isSharedWithOtherMachines, unreachableBecause } from '../reachable_url.ts';
 import type { Value } from '../schema/field.ts';
 import { file } from '../schema/scalar.ts';
 import { optionalSection, section } from '../schema/section.ts';
@@ -51,9 +52,11 @@ export function buildApi({ listen }: { listen: ApiListen }, report: Report): { l
   return { listen: buildRpcListen(listen, 'api.listen', 'API server', report) };
 }
 
+/** @param redis what this node shares with others, if it does */
 export function buildPrivateApi(
   { listen }: { listen: PrivateListen },
   machine: Machine,
+  redis: RedisConfig | undefined,
   report: Report,
 ): PrivateApiConfig {
   const path = 'private_api.listen';
@@ -71,10 +74,35 @@ export function buildPrivateApi(
   }
   const own = ownPrivateApiUrls(built, machine);
   if ('wrong' in own) report.problem(path, `private API server: ${own.wrong}`);
-  else if (own.urls.length === 0) {
-    report.warn(path, 'this machine has no address at which other nodes could reach it');
-  }
+  else checkOwnUrls(own.urls, machine, redis, path, report);
   return { listen: built, ownUrls: 'urls' in own ? own.urls : [], tlsServerName };
+}
+
+/** The mistake that is made most often with several nodes, and that nothing else tells of. */
+function checkOwnUrls(
+  urls: readonly string[],
+  machine: Machine,
+  redis: RedisConfig | undefined,
+  path: string,
+  report: Report,
+): void {
+  const variables = 'OWN_PRIVATE_API_URL or OWN_PRIVATE_API_CIDR';
+  if (urls.length === 0) {
+    if (redis === undefined) report.warn(path, 'this machine has no address at which other nodes could reach it');
+    else
+      report.problem(
+        path,
+        `private API server: could't determine own URL. Please set ${variables} environment variable`,
+      );
+    return;
+  }
+  if (redis === undefined || !isSharedWithOtherMachines(redis)) return;
+  for (const url of urls) {
+    const reason = unreachableBecause(url, machine);
+    if (reason === undefined) continue;
+    const advice = `set ${variables}, or private_api.listen.address, unless this is the only node`;
+    report.warn(path, `other nodes cannot reach this one at its own URL ${url}: ${reason}; ${advice}`);
+  }
 }
 
 function buildRpcListen(listen: ApiListen, path: string, server: string, report: Report): RpcListen {
