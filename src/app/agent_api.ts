@@ -1,10 +1,18 @@
 import { type AgentMethod, authenticated } from '../auth/agent_method.ts';
 import type { ConnectionLimit } from '../auth/connection_limit.ts';
 import type { AgentListen, ServerConfig } from '../config/config.ts';
+import { AgentConfiguration } from '../gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
+import { AgentRegistrar } from '../gen/gitlab/agent/agent_registrar/rpc/agent_registrar_pb.ts';
+import { GitLabFlux } from '../gen/gitlab/agent/flux/rpc/flux_pb.ts';
+import { GitlabAccess } from '../gen/gitlab/agent/gitlab_access/rpc/gitlab_access_pb.ts';
+import { Gitops } from '../gen/gitlab/agent/gitops/rpc/gitops_pb.ts';
+import { ReverseTunnel } from '../gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
+import { serverMetrics } from '../grpc/method_metrics.ts';
 import { createGrpcServer } from '../grpc/server.ts';
 import { type Front, openFront } from '../net/front.ts';
 import { createWebSocketTunnel } from '../net/websocket_tunnel.ts';
 import { WindowBudget } from '../net/windows.ts';
+import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
@@ -19,12 +27,15 @@ export async function openAgentApi(options: {
   /** For paths that no method has. */
   readonly fallback: (path: string) => AgentMethod | undefined;
   readonly limit: ConnectionLimit;
+  readonly metrics: GrpcMetrics;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Promise<Front> {
   const { listen, server, limit, scope, log, random } = options;
   const guard = { limit, log };
+  const services = [ReverseTunnel, AgentConfiguration, AgentRegistrar, GitLabFlux, GitlabAccess, Gitops];
+  const metrics = serverMetrics(services, options.metrics);
   const grpc = createGrpcServer({
     methods: options.methods.map((method) => authenticated(method, guard)),
     fallback(path) {
@@ -32,6 +43,7 @@ export async function openAgentApi(options: {
       return method && authenticated(method, guard);
     },
     compress: server.agentCompression,
+    metrics: (path) => metrics.get(path),
     log,
   });
   const websocket = listen.websocket

@@ -10,6 +10,7 @@ import {
   createStandaloneGetConfiguration,
 } from '../modules/agent_configuration/get_configuration.ts';
 import type { Log } from '../observability/log.ts';
+import type { Metrics } from '../observability/metrics.ts';
 import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
@@ -21,13 +22,14 @@ export function createAgentConfiguration(options: {
   readonly store: Pick<Store, 'agentDirectory' | 'eventBus'>;
   readonly gitlab: GitLabClient | undefined;
   readonly agents: AgentAuthenticator;
+  readonly metrics: Metrics;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): { readonly gitaly: GitalyClient; readonly getConfiguration: AgentMethod } {
-  const { config, store, gitlab, agents, scope, log, random } = options;
+  const { config, store, gitlab, agents, metrics, scope, log, random } = options;
   const { clock } = scope;
-  const gitaly = scope.own(createGitalyClient({ config: config.gitaly, clock, identity, env: process.env }));
+  const gitaly = scope.own(createGitalyClient({ config: config.gitaly, clock, identity, env: process.env, metrics }));
   const externalUrl = config.gitlab?.externalUrl ?? '';
   if (gitlab === undefined) {
     return { gitaly, getConfiguration: createStandaloneGetConfiguration({ agents, externalUrl }) };

@@ -12,6 +12,7 @@ import { createReflection } from '../modules/grpc_reflection/reflection.ts';
 import { createNotifications } from '../modules/notifications/notifications.ts';
 import { createServerInfo } from '../modules/server_info/server_info.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import { createConnectServer } from '../rpc/connect_server.ts';
 import { createJwtAdmission } from '../rpc/jwt_admission.ts';
@@ -31,11 +32,12 @@ export async function openInternalApi(options: {
   readonly store: Pick<Store, 'agentDirectory' | 'eventBus'>;
   readonly gitaly: GitalyClient;
   readonly readiness: Readiness;
+  readonly metrics: GrpcMetrics;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Promise<Front> {
-  const { listen, store, gitaly, readiness, scope, log, random } = options;
+  const { listen, store, gitaly, readiness, metrics, scope, log, random } = options;
   const services = [ServerInfo, AgentTracker, ConfigurationProject, Notifications];
   const front = await openFront({
     listen,
@@ -58,6 +60,7 @@ export async function openInternalApi(options: {
         clock: scope.clock,
         log,
       }),
+      metrics,
       scope,
       log,
     }),

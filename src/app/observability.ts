@@ -36,8 +36,9 @@ export async function openObservability(options: {
     return missing.length === 0 ? context.body(null, 200, NO_BODY) : context.text(`${missing.join('\n')}\n`, 500);
   });
   app.all(config.prometheus.urlPath, async (context) => {
-    const page = await metrics.registry.metrics();
-    return context.body(page, 200, { 'Content-Type': metrics.registry.contentType });
+    const { req } = context;
+    const { body, headers } = await metrics.scrapes.page(req.header('accept'), req.header('accept-encoding'));
+    return context.body(new Uint8Array(body), 200, headers);
   });
   app.notFound((context) => context.text('404 page not found\n', 404));
   app.onError((error, context) => {

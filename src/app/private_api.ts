@@ -7,6 +7,7 @@ import { createReflection } from '../modules/grpc_reflection/reflection.ts';
 import { createServerInfo } from '../modules/server_info/server_info.ts';
 import { type Front, openFront } from '../net/front.ts';
 import { WindowBudget } from '../net/windows.ts';
+import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import { AGENT_METHODS } from '../routing/agent_methods.ts';
 import type { Gateway } from '../routing/gateway.ts';
@@ -27,15 +28,18 @@ export async function openPrivateApi(options: {
   readonly server: ServerConfig;
   readonly gateway: Gateway;
   readonly readiness: Readiness;
+  readonly metrics: GrpcMetrics;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Promise<Front> {
-  const { config, server, gateway, readiness, scope, log, random } = options;
+  const { config, server, gateway, readiness, metrics, scope, log, random } = options;
   const { listen, ownUrls } = config;
   const toAgents = createGrpcServer({
     methods: AGENT_METHODS.map((path) => gateway.method(path)),
     compress: false,
+    // Streams both ways between nodes, whatever they are to agents.
+    metrics: (path) => metrics.server(path, 'bidi_stream'),
     log,
   });
   const agentServices = new Set(AGENT_METHODS.map(serviceOf));
@@ -51,6 +55,7 @@ export async function openPrivateApi(options: {
       clock: scope.clock,
       log,
     }),
+    metrics,
     scope,
     log,
   });

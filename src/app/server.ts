@@ -38,13 +38,19 @@ import { startUsageReports } from './usage.ts';
  * Runs the server until `signal` is aborted and everything has drained.
  * @throws AppError if it cannot start; whatever was opened by then is closed
  */
-export async function runServer(options: { config: Config; log: Log; signal: AbortSignal }): Promise<void> {
-  const { config, log, signal } = options;
+export async function runServer(options: {
+  config: Config;
+  log: Log;
+  /** How many lines have got lost so far. */
+  droppedLogLines: () => number;
+  signal: AbortSignal;
+}): Promise<void> {
+  const { config, log, droppedLogLines, signal } = options;
   const scope = new Scope(systemClock);
   const readiness = new Readiness();
   readiness.set('server', 'starting');
   try {
-    const { fronts, leave, flush } = await openFronts(config, log, scope, readiness);
+    const { fronts, leave, flush } = await openFronts(config, log, droppedLogLines, scope, readiness);
     readiness.set('server', undefined);
     await aborted(signal);
     readiness.set('server', 'shutting down');
@@ -58,21 +64,27 @@ export async function runServer(options: { config: Config; log: Log; signal: Abo
 async function openFronts(
   config: Config,
   log: Log,
+  droppedLogLines: () => number,
   scope: Scope,
   readiness: Readiness,
 ): Promise<{ fronts: Front[]; leave: () => void; flush: () => Promise<void> }> {
   const random = systemRandom;
   const base = { scope, log, random };
   const store = createMemoryStore({ clock: scope.clock });
-  const metrics = createMetrics(() => store.agentDirectory.count());
+  const presence = new TunnelPresence(store.tunnelDirectory, scope);
+  const tunnels = new TunnelRegistry(presence);
+  const observed = {
+    connectedAgents: () => store.agentDirectory.count(),
+    tunnels: () => tunnels.count(),
+    droppedLogLines,
+  };
+  const metrics = createMetrics(observed, scope);
   const limits = createLimits(metrics.registry, log, scope.clock);
   const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics });
   const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
   const usage = startUsageReports({ ...base, config, gitlab, store });
-  const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents });
+  const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents, metrics });
   const { privateApi } = config;
-  const presence = new TunnelPresence(store.tunnelDirectory, scope);
-  const tunnels = new TunnelRegistry(presence);
   const waitingRoom = createWaitingRoom(config.server.limits, limits);
   const { clock } = scope;
   const router = new Router({
@@ -120,6 +132,7 @@ async function openFronts(
       ...base,
       listen,
       server: config.server,
+      metrics: metrics.grpc,
       methods: [
         connect,
         getConfiguration,
@@ -149,13 +162,24 @@ async function openFronts(
     }),
   ];
   if (config.api !== undefined) {
-    fronts.push(await openInternalApi({ ...base, listen: config.api.listen, store, readiness, gitaly }));
+    fronts.push(
+      await openInternalApi({ ...base, listen: config.api.listen, store, readiness, gitaly, metrics: metrics.grpc }),
+    );
   }
   let gateway: Gateway | undefined;
   if (privateApi !== undefined) {
     const tokens = new NodeTokenVerifier(privateApi.listen.authenticationSecret, clock);
     gateway = new Gateway({ tunnels, tokens, clock, log });
-    fronts.push(await openPrivateApi({ ...base, config: privateApi, server: config.server, gateway, readiness }));
+    fronts.push(
+      await openPrivateApi({
+        ...base,
+        config: privateApi,
+        server: config.server,
+        gateway,
+        readiness,
+        metrics: metrics.grpc,
+      }),
+    );
   }
   const { kubernetesApi } = config.agent;
   if (kubernetesApi !== undefined) {

@@ -36,7 +36,12 @@ export async function serve(file: string, console: Console): Promise<0 | 1> {
   const log = createJsonLog({ level, clock: systemClock, write: (line) => queue.write(line) });
   for (const warning of warnings) log.warn(`Configuration: ${formatProblem(warning)}`);
   surviveDefects(log);
-  const failure = await runServer({ config, log, signal: shutdownSignal() }).then(
+  const failure = await runServer({
+    config,
+    log,
+    droppedLogLines: () => queue.dropped,
+    signal: shutdownSignal(),
+  }).then(
     () => undefined,
     (error: unknown) => errorText(error),
   );

@@ -5,7 +5,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { GitalyClient } from './client.ts';
 import type { Lookup } from './endpoints.ts';
 import { listFiles } from './list_files.ts';
-import { Pool } from './pool.ts';
+import { type GitalyMetrics, Pool } from './pool.ts';
 import { findRef, readFile } from './read.ts';
 
 /** A client of whatever Gitalys GitLab names; close it when nobody calls any more. */
@@ -18,13 +18,15 @@ export function createGitalyClient(deps: {
   readonly env: Environment;
   /** How `dns:` names are resolved; default the system's way. */
   readonly lookup?: Lookup;
+  readonly metrics?: GitalyMetrics;
 }): GitalyClient & { close(): void } {
-  const { config, clock, identity, env, lookup } = deps;
+  const { config, clock, identity, env, lookup, metrics } = deps;
   let secureContext: SecureContext | undefined;
   const pool = new Pool({
     limits: config,
     clock,
     userAgent: identity,
+    metrics,
     lookup,
     // Made when it is needed first: it reads a hundred certificates, and few Gitalys have TLS.
     secureContext() {

@@ -14,7 +14,9 @@ import type { GitalyInfo } from '../gen/gitlab/agent/entity/entity_pb.ts';
 import { TokenBucket } from '../gitlab/token_bucket.ts';
 import { readAnswers } from '../grpc/client_call.ts';
 import { CORRELATION_METADATA } from '../observability/correlation_id.ts';
-import { errorText } from '../runtime/app_error.ts';
+import type { LimiterObserver } from '../observability/limiter_metrics.ts';
+import type { Metrics } from '../observability/metrics.ts';
+import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { parseGitalyAddress } from './address.ts';
@@ -31,11 +33,15 @@ const DEADLINE_EXCEEDED = { code: StatusCode.DeadlineExceeded, message: 'context
 /** Channels unused for longer are forgotten: tokens and addresses change. */
 const FORGET_CHANNEL_MS = 60 * 60_000;
 
+/** Where calls are counted, and what the rate limits do to them. */
+export type GitalyMetrics = Pick<Metrics, 'grpc' | 'observeLimiter'>;
+
 export interface PoolDeps {
   readonly limits: { readonly globalApiRateLimit: RateLimit; readonly perServerApiRateLimit: RateLimit };
   readonly clock: Clock;
   readonly secureContext: () => SecureContext;
   readonly userAgent: string;
+  readonly metrics?: GitalyMetrics | undefined;
   /** How names are resolved; default the system's way. */
   readonly lookup?: Lookup | undefined;
 }
@@ -48,7 +54,8 @@ export class Pool {
 
   constructor(deps: PoolDeps) {
     this.#deps = deps;
-    this.#global = new TokenBucket(deps.clock, deps.limits.globalApiRateLimit);
+    const { globalApiRateLimit } = deps.limits;
+    this.#global = new TokenBucket(deps.clock, globalApiRateLimit, this.#observe('global', globalApiRateLimit));
   }
 
   /**
@@ -64,10 +71,19 @@ export class Pool {
   ): Promise<void> {
     const name = `${method.parent.typeName}/${method.name}`;
     const span = options.span?.child(name, 'client', { 'rpc.method': name, 'server.address': gitaly.address });
+    const metrics = this.#deps.metrics?.grpc.client(`/${name}`, 'server_stream');
+    const counted = (answer: MessageShape<O>) => {
+      metrics?.received.inc();
+      return receive(answer);
+    };
+    metrics?.started();
+    metrics?.sent.inc();
     try {
-      await this.#read(gitaly, method, request, receive, { ...options, span });
+      await this.#read(gitaly, method, request, counted, { ...options, span });
+      metrics?.ended(StatusCode.OK);
       span?.end();
     } catch (error) {
+      metrics?.ended(codeOf(error, options.signal));
       span?.end(errorText(error));
       throw error;
     }
@@ -146,15 +162,20 @@ export class Pool {
     let channel = this.#channels.get(key);
     if (channel === undefined) {
       this.#forgetOld();
-      const { clock, limits, lookup } = this.#deps;
+      const { clock, lookup } = this.#deps;
+      const { perServerApiRateLimit } = this.#deps.limits;
       const endpoints = new Endpoints(parseGitalyAddress(gitaly.address), clock, lookup);
       channel = new Channel(endpoints, {
         ...this.#deps,
-        limiter: new TokenBucket(clock, limits.perServerApiRateLimit),
+        limiter: new TokenBucket(clock, perServerApiRateLimit, this.#observe(gitaly.address, perServerApiRateLimit)),
       });
       this.#channels.set(key, channel);
     }
     return channel;
+  }
+
+  #observe(whose: string, { refillRatePerSecond }: RateLimit): LimiterObserver | undefined {
+    return this.#deps.metrics?.observeLimiter(`gitaly_client_${whose}`, '{refill/s}', refillRatePerSecond);
   }
 
   #forgetOld(): void {
@@ -164,6 +185,12 @@ export class Pool {
       channel.close();
     }
   }
+}
+
+function codeOf(error: unknown, signal: AbortSignal): StatusCode {
+  if (error instanceof CallFailure) return error.status.code;
+  if (signal.aborted) return StatusCode.Canceled;
+  return error instanceof AppError ? error.code : StatusCode.Unknown;
 }
 
 /** A session that goes away just then. */

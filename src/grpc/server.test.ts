@@ -1,16 +1,18 @@
 import assert from 'node:assert/strict';
 import type { IncomingHttpHeaders } from 'node:http2';
 import { test } from 'node:test';
+import { Registry } from 'prom-client';
 import { FakeCallSession } from '../../test/support/doubles/call_session.ts';
 import { FakeHttp2Stream } from '../../test/support/doubles/http2_stream.ts';
-import { recordingLog } from '../../test/support/recording_log.ts';
+import { recordingLog, withoutCorrelation } from '../../test/support/recording_log.ts';
+import { createGrpcMetrics } from '../observability/grpc_metrics.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import { createGrpcServer, type Method } from './server.ts';
+import { createGrpcServer, type GrpcServerOptions } from './server.ts';
 import type { ServerCall } from './server_call.ts';
 
-function setUp(more: { compress?: boolean; fallback?: (path: string) => Method | undefined } = {}) {
+function setUp(more: Partial<Pick<GrpcServerOptions, 'compress' | 'fallback' | 'metrics'>> = {}) {
   const { log, lines } = recordingLog();
   const calls: ServerCall[] = [];
   const server = createGrpcServer({
@@ -32,6 +34,7 @@ function setUp(more: { compress?: boolean; fallback?: (path: string) => Method |
     compress: more.compress ?? true,
     log,
     ...(more.fallback && { fallback: more.fallback }),
+    ...(more.metrics && { metrics: more.metrics }),
   });
   return {
     calls,
@@ -120,11 +123,41 @@ test('what a method throws becomes the status; a defect keeps its text for the l
   assert.equal(ask('/pkg.Service/Refuses').status, '5 not here');
   assert.deepEqual(lines, []);
   assert.equal(ask('/pkg.Service/Broken').status, '13 internal error');
-  assert.deepEqual(lines, [
+  assert.deepEqual(withoutCorrelation(lines), [
     {
       level: 'error',
       message: 'Unknown gRPC error in "/pkg.Service/Broken"',
       fields: { error: 'a secret detail' },
     },
   ]);
+});
+
+test('calls of a method are counted, with how they end; what nobody serves is not', async () => {
+  const registry = new Registry();
+  const grpc = createGrpcMetrics(registry);
+  const asked: string[] = [];
+  const { ask, calls } = setUp({
+    metrics(path) {
+      asked.push(path);
+      return grpc.server(path, 'bidi_stream');
+    },
+  });
+  ask('/pkg.Service/None');
+  assert.deepEqual(asked, []);
+  ask('/pkg.Service/Refuses');
+  ask('/pkg.Service/Method').stream.lose();
+  ask('/pkg.Service/Method');
+  calls[1]?.write(Buffer.from('a'));
+  calls[1]?.writeFrames(Buffer.alloc(10), 2);
+  const page = await registry.metrics();
+  const labels = (method: string) => `grpc_type="bidi_stream",grpc_service="pkg.Service",grpc_method="${method}"`;
+  for (const line of [
+    `grpc_server_handled_total{${labels('Refuses')},grpc_code="NotFound"} 1`,
+    `grpc_server_started_total{${labels('Method')}} 2`,
+    `grpc_server_handled_total{${labels('Method')},grpc_code="Canceled"} 1`,
+    `grpc_server_msg_sent_total{${labels('Method')}} 3`,
+    'grpc_server_requests_in_flight{grpc_service="pkg.Service",grpc_method="Method"} 1',
+  ]) {
+    assert.ok(page.split('\n').includes(line), `${line} is not in\n${page}`);
+  }
 });

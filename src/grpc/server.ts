@@ -1,4 +1,5 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { MethodMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -19,6 +20,8 @@ export interface GrpcServerOptions {
   readonly fallback?: (path: string) => Method | undefined;
   /** Compress messages to clients that compress theirs. */
   readonly compress: boolean;
+  /** Where calls of a method are counted, by its path. */
+  readonly metrics?: (path: string) => MethodMetrics | undefined;
   readonly log: Log;
 }
 
@@ -46,6 +49,8 @@ export function createGrpcServer(
       call.end(unknownMethod(path, services));
       return;
     }
+    const metrics = options.metrics?.(method.path);
+    if (metrics !== undefined) call.countIn(metrics);
     if (encoding !== undefined && encoding !== 'gzip' && encoding !== 'identity') {
       call.end({
         code: StatusCode.Unimplemented,
@@ -63,7 +68,10 @@ export function createGrpcServer(
 
 /** Ends `call` with what was thrown; anything but an AppError is a defect and logged as one. */
 export function endWithDefect(call: ServerCall, error: unknown, log: Log): void {
-  if (!(error instanceof AppError)) log.error(`Unknown gRPC error in "${call.path}"`, { error: errorText(error) });
+  if (!(error instanceof AppError)) {
+    const fields = { error: errorText(error), correlation_id: call.correlationId() };
+    log.error(`Unknown gRPC error in "${call.path}"`, fields);
+  }
   call.end(statusOf(error));
 }
 

@@ -11,6 +11,7 @@ import {
   REQUEST_ID_HEADER,
   validCorrelationId,
 } from '../observability/correlation_id.ts';
+import type { MethodMetrics } from '../observability/grpc_metrics.ts';
 import type { Timer } from '../runtime/clock.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -74,6 +75,7 @@ export class ServerCall implements MessageHandler {
   #headers: IncomingHttpHeaders | undefined;
   #correlationId: string | undefined;
   #rawHeaders: readonly string[] | undefined;
+  #metrics: MethodMetrics | undefined;
   readonly #contentType: string;
   readonly #reader = new MessageReader(this);
   readonly #onDefect: (call: ServerCall, error: unknown) => void;
@@ -141,6 +143,12 @@ export class ServerCall implements MessageHandler {
     return new Set((this.#rawHeaders ?? []).filter((_, i) => i % 2 === 0));
   }
 
+  /** Counts the call, its messages and its end. */
+  countIn(metrics: MethodMetrics): void {
+    this.#metrics = metrics;
+    metrics.started();
+  }
+
   get over(): boolean {
     return this.#over;
   }
@@ -201,6 +209,7 @@ export class ServerCall implements MessageHandler {
   }
 
   messageRead(payload: Buffer): void {
+    this.#metrics?.received.inc();
     this.#sink?.request(payload);
   }
 
@@ -223,9 +232,10 @@ export class ServerCall implements MessageHandler {
     return this.writeFrames(frame);
   }
 
-  /** Sends messages that carry gRPC's prefix already, uncompressed. False: wait for `onDrain`. */
-  writeFrames(frames: Buffer): boolean {
+  /** Sends messages that carry gRPC's prefix already, so many as are to be counted. False: wait for `onDrain`. */
+  writeFrames(frames: Buffer, messages = 1): boolean {
     if (this.#over) return true;
+    this.#metrics?.sent.add(messages);
     this.#respond();
     return this.#stream.write(frames) || this.#stream.writableLength < WRITE_BUFFER_BYTES;
   }
@@ -257,7 +267,7 @@ export class ServerCall implements MessageHandler {
   /** Ends the call. The sink hears nothing more. */
   end(status: GrpcStatus): void {
     if (this.#over) return;
-    this.#finish();
+    this.#finish(status.code);
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
     if (this.#responded) {
@@ -312,12 +322,13 @@ export class ServerCall implements MessageHandler {
 
   #closed(): void {
     if (this.#over) return;
-    this.#finish();
+    this.#finish(StatusCode.Canceled);
     this.#sink?.cancelled();
   }
 
-  #finish(): void {
+  #finish(code: StatusCode): void {
     this.#over = true;
+    this.#metrics?.ended(code);
     this.#deadline?.stop();
     this.#reader.stop();
     // A paused stream would never see the client's end, nor close.

@@ -10,11 +10,12 @@ test("a limiter's limit and decisions", async () => {
   observe(60, true);
   observe(400, false);
   const lines = (await registry.metrics()).split('\n');
+  const scope = ',otel_scope_name="kas",otel_scope_version=""';
   const has = (line: string) => assert.ok(lines.includes(line), `${line} is not in\n${lines.join('\n')}`);
-  has('limiter_limit{limiter_name="gitlab_client",unit="{refill/s}"} 50');
-  has('limiter_block_duration_milliseconds_bucket{le="0",allowed="true",limiter_name="gitlab_client"} 1');
-  has('limiter_block_duration_milliseconds_bucket{le="75",allowed="true",limiter_name="gitlab_client"} 2');
-  has('limiter_block_duration_milliseconds_sum{allowed="true",limiter_name="gitlab_client"} 60');
-  has('limiter_block_duration_milliseconds_bucket{le="250",allowed="false",limiter_name="gitlab_client"} 0');
-  has('limiter_block_duration_milliseconds_count{allowed="false",limiter_name="gitlab_client"} 1');
+  has(`limiter_limit{limiter_name="gitlab_client",unit="{refill/s}"${scope}} 50`);
+  has(`limiter_block_duration_milliseconds_bucket{le="0",allowed="true",limiter_name="gitlab_client"${scope}} 1`);
+  has(`limiter_block_duration_milliseconds_bucket{le="75",allowed="true",limiter_name="gitlab_client"${scope}} 2`);
+  has(`limiter_block_duration_milliseconds_sum{allowed="true",limiter_name="gitlab_client"${scope}} 60`);
+  has(`limiter_block_duration_milliseconds_bucket{le="250",allowed="false",limiter_name="gitlab_client"${scope}} 0`);
+  has(`limiter_block_duration_milliseconds_count{allowed="false",limiter_name="gitlab_client"${scope}} 1`);
 });

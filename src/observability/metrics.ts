@@ -1,9 +1,14 @@
-import { Counter, Gauge, Registry } from 'prom-client';
-import { buildInfo } from '../runtime/build_info.ts';
+import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
+import type { Scope } from '../runtime/scope.ts';
+import { measureEventLoopDelay } from './event_loop_delay.ts';
+import { createGrpcMetrics, type GrpcMetrics } from './grpc_metrics.ts';
+import { createInfoMetrics } from './info_metrics.ts';
 import { createLimiterMetrics, type ObserveLimiter } from './limiter_metrics.ts';
 import { createRoutingMetrics, type RoutingMetrics } from './routing_metrics.ts';
+import { Scrapes } from './scrape_metrics.ts';
+import { createTunnelMetrics, type TunnelCounts } from './tunnel_metrics.ts';
 
-/** What is counted, under the names that upstream's dashboards know. */
+/** What is counted, under the names that upstream's dashboards know; docs/metrics.md has them all. */
 export interface Metrics {
   readonly registry: Registry;
   /** Agents that were turned away because their token has opened too many connections. */
@@ -13,24 +18,29 @@ export interface Metrics {
   readonly fluxDroppedNotifications: { inc(): void };
   readonly observeLimiter: ObserveLimiter;
   readonly routing: RoutingMetrics;
+  readonly grpc: GrpcMetrics;
+  readonly scrapes: Scrapes;
 }
 
-/** @param connectedAgents asked at each scrape; what it rejects with makes the sample NaN */
-export function createMetrics(connectedAgents: () => Promise<number>): Metrics {
+/** Those whose state is looked at when somebody asks. */
+export interface Observed {
+  /** What it rejects with makes the sample NaN. */
+  connectedAgents(): Promise<number>;
+  tunnels(): TunnelCounts;
+  droppedLogLines(): number;
+}
+
+/** @param scope ends what is measured all the time */
+export function createMetrics(observed: Observed, scope: Scope): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  new Gauge({
-    name: 'gitlab_build_info',
-    help: 'Version that is served, and when it was built.',
-    labelNames: ['version', 'built'],
-    registers,
-  }).set({ version: buildInfo.version, built: buildInfo.builtAt }, 1);
+  createInfoMetrics(registry);
   new Gauge({
     name: 'connected_agents_count',
     help: 'Agents that are connected, each counted once whatever its number of pods.',
     registers,
     async collect() {
-      this.set(await connectedAgents().catch(() => Number.NaN));
+      this.set(await observed.connectedAgents().catch(() => Number.NaN));
     },
   });
   const agentRateExceeded = new Counter({
@@ -48,6 +58,18 @@ export function createMetrics(connectedAgents: () => Promise<number>): Metrics {
     help: 'Pushes that agents with Flux were not told of, because they were too slow.',
     registers,
   });
+  new Counter({
+    name: 'gitlab_kas_dropped_log_lines_total',
+    help: 'Log lines that nobody has taken off standard error in time.',
+    registers,
+    collect() {
+      this.reset();
+      this.inc(observed.droppedLogLines());
+    },
+  });
+  createTunnelMetrics(registry, () => observed.tunnels());
+  measureEventLoopDelay(registry, scope);
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 });
   return {
     registry,
     agentRateExceeded,
@@ -55,5 +77,7 @@ export function createMetrics(connectedAgents: () => Promise<number>): Metrics {
     fluxDroppedNotifications,
     observeLimiter: createLimiterMetrics(registry),
     routing: createRoutingMetrics(registry),
+    grpc: createGrpcMetrics(registry),
+    scrapes: new Scrapes(registry),
   };
 }

@@ -252,7 +252,7 @@ class GatewayCall implements RequestSink, FrameSink {
   // ---- from the agent
 
   frames(bytes: Buffer): void {
-    if (!this.#call.writeFrames(bytes)) this.#agent?.pause();
+    if (!this.#call.writeFrames(bytes, 0)) this.#agent?.pause();
   }
 
   end(status: GrpcStatus): void {

@@ -10,14 +10,14 @@ import {
   type Transport,
   type UnaryRequest,
 } from '@connectrpc/connect';
-import { recordingLog } from '../../test/support/recording_log.ts';
+import { type RecordedLine, recordingLog, withoutCorrelation } from '../../test/support/recording_log.ts';
 import { GetServerInfoResponseSchema, ServerInfo } from '../gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
 import { Health } from '../gen/grpc/health/v1/health_pb.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { createErrorInterceptor } from './call_error.ts';
 
-function served(routes: (router: ConnectRouter) => void): { transport: Transport; lines: unknown[] } {
+function served(routes: (router: ConnectRouter) => void): { transport: Transport; lines: RecordedLine[] } {
   const { log, lines } = recordingLog();
   const transport = createRouterTransport(routes, { router: { interceptors: [createErrorInterceptor(log)] } });
   return { transport, lines };
@@ -50,7 +50,7 @@ test('a defect is Internal, and its text in the log only', async () => {
   );
   await assert.rejects(asked(transport), fails(Code.Internal, 'internal error'));
   const message = 'Unknown gRPC error in "/gitlab.agent.server_info.rpc.ServerInfo/GetServerInfo"';
-  assert.deepEqual(lines, [{ level: 'error', message, fields: { error: 'secret' } }]);
+  assert.deepEqual(withoutCorrelation(lines), [{ level: 'error', message, fields: { error: 'secret' } }]);
 });
 
 test('the same for what fails in the middle of a stream', async () => {

@@ -1,6 +1,7 @@
 import { Code, ConnectError, type Interceptor } from '@connectrpc/connect';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
+import { correlationId } from './correlation.ts';
 
 /**
  * Decides what callers see of what handlers throw: an AppError as it is, anything else as Internal, without its text, which
@@ -12,7 +13,8 @@ export function createErrorInterceptor(log: Log): Interceptor {
     const seen = (error: unknown) =>
       visibleError(error, () => {
         const method = `/${request.service.typeName}/${request.method.name}`;
-        log.error(`Unknown gRPC error in "${method}"`, { error: errorText(error) });
+        const correlation = request.contextValues.get(correlationId);
+        log.error(`Unknown gRPC error in "${method}"`, { error: errorText(error), correlation_id: correlation() });
       });
     try {
       const response = request.stream ? await next(request) : await unlessAborted(request.signal, next(request));

@@ -1,11 +1,16 @@
 import { constants } from 'node:http2';
 import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
+import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { compressionGzip } from '@connectrpc/connect-node';
+import { serverMetrics } from '../grpc/method_metrics.ts';
 import type { FrontHandlers } from '../net/front.ts';
+import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import { errorText } from '../runtime/app_error.ts';
 import type { Scope } from '../runtime/scope.ts';
+import type { StatusCode } from '../runtime/status_code.ts';
 import { createErrorInterceptor, visibleError } from './call_error.ts';
+import { CallRecord, callRecord, countMessages } from './call_metrics.ts';
 import { asGoWouldAnswer } from './grpc_answer.ts';
 import { type Incoming, universalRequest } from './incoming.ts';
 import type { Admission } from './jwt_admission.ts';
@@ -26,6 +31,7 @@ const MAX_MESSAGE_BYTES = 4 << 20;
 export function createConnectServer(options: {
   readonly services: readonly Services[];
   readonly admit: Admission;
+  readonly metrics: GrpcMetrics;
   readonly scope: Scope;
   readonly log: Log;
 }): Required<Pick<FrontHandlers, 'request' | 'stream'>> {
@@ -34,30 +40,48 @@ export function createConnectServer(options: {
   const router = createConnectRouter({
     acceptCompression: [compressionGzip],
     readMaxBytes: MAX_MESSAGE_BYTES,
-    interceptors: [createErrorInterceptor(log)],
+    interceptors: [countMessages, createErrorInterceptor(log)],
     requestGate(context) {
       try {
         admit(context);
       } catch (error) {
-        throw visibleError(error, () => defect(error));
+        const seen = visibleError(error, () => defect(error));
+        const record = context.values.get(callRecord);
+        if (record !== undefined) record.failure = seen.code as number as StatusCode;
+        throw seen;
       }
     },
   });
   for (const add of options.services) add(router);
   const handlers = new Map(router.handlers.map((handler) => [handler.requestPath, handler]));
   const services = new Set(router.handlers.map((handler) => handler.service.typeName));
+  const metrics = serverMetrics(
+    router.handlers.map((handler) => handler.service),
+    options.metrics,
+  );
 
   const serve = async (incoming: Incoming, outgoing: Outgoing): Promise<void> => {
     const { method, target, headers } = incoming;
     const contentType = headers['content-type'] ?? '';
     const path = target.split('?', 1)[0] ?? '';
     const handler = handlers.get(path);
-    const response =
-      handler === undefined
-        ? answerUnknown({ method, path, contentType }, services)
-        : await handler(universalRequest(incoming, scope.clock));
-    const grpc = protocolOf(contentType) === 'grpc';
-    await send(grpc ? asGoWouldAnswer(response, contentType) : response, outgoing);
+    const counted = metrics.get(path);
+    const answered = (response: UniversalServerResponse) =>
+      send(protocolOf(contentType) === 'grpc' ? asGoWouldAnswer(response, contentType) : response, outgoing);
+    if (handler === undefined || counted === undefined) {
+      await answered(answerUnknown({ method, path, contentType }, services));
+      return;
+    }
+    const record = new CallRecord(counted);
+    let response: UniversalServerResponse | undefined;
+    let gone = false;
+    try {
+      response = await handler(universalRequest(incoming, scope.clock, record));
+      gone = outgoing.gone;
+      await answered(response);
+    } finally {
+      record.ended(response, gone);
+    }
   };
 
   return {

@@ -4,7 +4,9 @@ import { Code, ConnectError, createContextValues } from '@connectrpc/connect';
 import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
 import { parseGrpcTimeout } from '../grpc/status_wire.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { type CallRecord, callRecord } from './call_metrics.ts';
 import { onConnectionAge } from './connection.ts';
+import { correlationId, correlationOf } from './correlation.ts';
 import { protocolOf } from './protocol.ts';
 import { RequestBody } from './request_body.ts';
 
@@ -26,7 +28,7 @@ export interface Incoming {
  * The library keeps a deadline once it has read the request; until then it is kept here.
  * @throws TypeError if a header is not one
  */
-export function universalRequest(incoming: Incoming, clock: Clock): UniversalServerRequest {
+export function universalRequest(incoming: Incoming, clock: Clock, record?: CallRecord): UniversalServerRequest {
   const { httpVersion, method, target, headers, answer, onAge } = incoming;
   // The stream must outlive its reader: the answer goes out on it.
   const body = new RequestBody(incoming.body.iterator({ destroyOnReturn: false }));
@@ -40,6 +42,8 @@ export function universalRequest(incoming: Incoming, clock: Clock): UniversalSer
   answer.once('close', () => controller.abort(new ConnectError('context canceled', Code.Canceled)));
   const values = createContextValues();
   if (onAge !== undefined) values.set(onConnectionAge, onAge);
+  if (record !== undefined) values.set(callRecord, record);
+  values.set(correlationId, correlationOf(headers));
   return {
     httpVersion,
     method,

@@ -4,9 +4,10 @@ import { type JwtRequirements, verifyJwt } from '../auth/jwt.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { correlationId } from './correlation.ts';
 
 /** Says whether a call may be made, before its request is read; throws AppError if not. */
-export type Admission = (call: Pick<HandlerContext, 'service' | 'method' | 'requestHeader'>) => void;
+export type Admission = (call: Pick<HandlerContext, 'service' | 'method' | 'requestHeader' | 'values'>) => void;
 
 /**
  * Lets in whoever shows a JWT (docs/protocol/internal_api.md, authentication).
@@ -19,7 +20,7 @@ export function createJwtAdmission(options: {
   readonly log: Log;
 }): Admission {
   const { required, open, clock, log } = options;
-  return ({ service, method, requestHeader }) => {
+  return ({ service, method, requestHeader, values }) => {
     if (open.has(service.typeName)) return;
     const token = bearerToken(requestHeader.get('authorization') ?? undefined);
     try {
@@ -27,7 +28,8 @@ export function createJwtAdmission(options: {
     } catch (error) {
       if (log.debugEnabled && error instanceof AppError) {
         const call = { grpc_service: service.typeName, grpc_method: method.name };
-        log.debug(error.message, { ...call, error: errorText(error.cause) });
+        const correlation = values.get(correlationId);
+        log.debug(error.message, { ...call, error: errorText(error.cause), correlation_id: correlation() });
       }
       throw error;
     }

@@ -110,3 +110,21 @@ test('a waiter who finds, and waits again at once, gets the next one', () => {
   for (let i = 0; i < 3; i++) add();
   assert.deepEqual(found, [1, 2, 3]);
 });
+
+test('tunnels are counted with what they do, until the last is gone', () => {
+  const { registry, add, take } = setUp();
+  const one = add(1n) as unknown as Tunnel;
+  add(1n);
+  const other = add(2n) as unknown as Tunnel;
+  assert.deepEqual(registry.count(), { idle: 3, busy: 0, agents: 2 });
+  take(1n);
+  registry.busy(one);
+  take(2n);
+  registry.busy(other);
+  assert.deepEqual(registry.count(), { idle: 1, busy: 2, agents: 2 });
+  registry.done(other);
+  assert.deepEqual(registry.count(), { idle: 1, busy: 1, agents: 1 });
+  registry.done(one);
+  take(1n);
+  assert.deepEqual(registry.count(), { idle: 0, busy: 0, agents: 0 });
+});

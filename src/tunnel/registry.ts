@@ -15,6 +15,8 @@ interface AgentTunnels {
   /** In the order they came: the oldest is taken first, so that requests spread over an agent's pods. */
   readonly idle: Set<Tunnel>;
   readonly waiting: Set<Waiting>;
+  /** How many carry a call. */
+  busy: number;
 }
 
 /** Who wants to know which agents have idle tunnels here. */
@@ -73,6 +75,29 @@ export class TunnelRegistry implements TunnelKeeper {
     };
   }
 
+  busy(tunnel: Tunnel): void {
+    this.#agent(tunnel.agentId).busy++;
+  }
+
+  done(tunnel: Tunnel): void {
+    const agent = this.#agent(tunnel.agentId);
+    agent.busy--;
+    this.#forgetIfEmpty(tunnel.agentId, agent);
+  }
+
+  /** How many tunnels there are, and of how many agents. */
+  count(): { readonly idle: number; readonly busy: number; readonly agents: number } {
+    let idle = 0;
+    let busy = 0;
+    let agents = 0;
+    for (const agent of this.#agents.values()) {
+      idle += agent.idle.size;
+      busy += agent.busy;
+      if (agent.idle.size > 0 || agent.busy > 0) agents++;
+    }
+    return { idle, busy, agents };
+  }
+
   lost(tunnel: Tunnel): void {
     const agent = this.#agents.get(tunnel.agentId);
     if (agent?.idle.has(tunnel)) this.#remove(tunnel, agent);
@@ -87,14 +112,14 @@ export class TunnelRegistry implements TunnelKeeper {
   #agent(agentId: bigint): AgentTunnels {
     let agent = this.#agents.get(agentId);
     if (agent === undefined) {
-      agent = { idle: new Set(), waiting: new Set() };
+      agent = { idle: new Set(), waiting: new Set(), busy: 0 };
       this.#agents.set(agentId, agent);
     }
     return agent;
   }
 
   #forgetIfEmpty(agentId: bigint, agent: AgentTunnels): void {
-    if (agent.idle.size === 0 && agent.waiting.size === 0 && this.#agents.get(agentId) === agent)
-      this.#agents.delete(agentId);
+    if (agent.idle.size > 0 || agent.waiting.size > 0 || agent.busy > 0) return;
+    if (this.#agents.get(agentId) === agent) this.#agents.delete(agentId);
   }
 }

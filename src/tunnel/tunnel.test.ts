@@ -50,6 +50,8 @@ function setUp(more: { aged?: boolean; compressing?: boolean } = {}) {
   const tunnel = new Tunnel(call, 42n, {
     add: () => kept.push('add'),
     lost: () => kept.push('lost'),
+    busy: () => kept.push('busy'),
+    done: () => kept.push('done'),
   });
   const sink = new RecordingSink();
   return {
@@ -239,7 +241,7 @@ test('no field, and no protobuf, are refused in every state', () => {
       stream.receive(frame(Buffer.from(hex, 'hex')));
       assert.equal(status(), expected);
       assert.equal(sink.ends, start === busy ? 1 : 0);
-      assert.deepEqual(kept, start === setUp ? [] : start === idle ? ['add', 'lost'] : ['add']);
+      assert.deepEqual(kept, start === setUp ? [] : start === idle ? ['add', 'lost'] : ['add', 'busy', 'done']);
     }
   }
 });
@@ -303,7 +305,7 @@ test('a call whose agent is gone ends, once', () => {
   stream.emit('close');
   assert.deepEqual(sink.ended, lost);
   assert.equal(sink.ends, 1);
-  assert.deepEqual(kept, ['add']);
+  assert.deepEqual(kept, ['add', 'busy', 'done']);
   assert.equal(session.busyStreams, 0);
 });
 

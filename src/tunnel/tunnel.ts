@@ -18,6 +18,10 @@ export interface TunnelKeeper {
   add(tunnel: Tunnel): void;
   /** An idle tunnel cannot be used any more. */
   lost(tunnel: Tunnel): void;
+  /** It carries a call from now on. */
+  busy(tunnel: Tunnel): void;
+  /** Its call is over, and so is it. */
+  done(tunnel: Tunnel): void;
 }
 
 const NO_MEMBER = 'invalid ConnectRequest.Msg: value is required';
@@ -79,6 +83,7 @@ export class Tunnel implements Call, RequestSink {
 
   #open(method: string, metadata: Metadata | undefined, answer: Answer): Call {
     this.#state = 'busy';
+    this.#keeper.busy(this);
     this.#stopWaitingForAge();
     this.#answer = answer;
     this.#method = method;
@@ -145,7 +150,8 @@ export class Tunnel implements Call, RequestSink {
     let at = infoBytes;
     for (const message of this.#queue) at = writeMessageFrame(frames, at, message);
     if (this.#closeSend) CLOSE_SEND_FRAME.copy(frames, at);
-    return this.#stream.writeFrames(frames);
+    const messages = (info === undefined ? 0 : 1) + this.#queue.length + (this.#closeSend ? 1 : 0);
+    return this.#stream.writeFrames(frames, messages);
   }
 
   /** Compressed messages have prefixes of their own. */
@@ -237,8 +243,10 @@ export class Tunnel implements Call, RequestSink {
   }
 
   #finish(): void {
-    if (this.#state === 'busy') this.#stream.session.streamIdle();
-    else this.#stopWaitingForAge();
+    if (this.#state === 'busy') {
+      this.#stream.session.streamIdle();
+      this.#keeper.done(this);
+    } else this.#stopWaitingForAge();
     this.#state = 'done';
     this.#queue.length = 0;
   }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { Fields, Level, Log } from '../../src/observability/log.ts';
 
 export interface RecordedLine {
@@ -23,4 +24,12 @@ export function recordingLog(): { readonly log: Log; readonly lines: RecordedLin
     };
   };
   return { log: logWith({}), lines };
+}
+
+/** The lines without the id that each of them must have, for those who cannot know it. */
+export function withoutCorrelation(lines: readonly RecordedLine[]): RecordedLine[] {
+  return lines.map(({ fields: { correlation_id: id, ...fields }, ...line }) => {
+    assert.match(String(id), /^[0-9A-Z]{26}$/, `${line.message} has no correlation_id`);
+    return { ...line, fields };
+  });
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { Code, createClient, createRouterTransport } from '@connectrpc/connect';
-import { recordingLog } from '../../../test/support/recording_log.ts';
+import { recordingLog, withoutCorrelation } from '../../../test/support/recording_log.ts';
 import { AgentTracker } from '../../gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
 import { AgentMetaSchema } from '../../gen/gitlab/agent/entity/entity_pb.ts';
 import { createErrorInterceptor } from '../../rpc/call_error.ts';
@@ -59,12 +59,22 @@ test('a store in trouble is Unavailable, and the log’s to explain', async () =
     countByVersion: broken,
     count: broken,
   });
-  for (const [asked, what] of [
-    [() => client.getConnectedAgentsByAgentIDs({ agentIds: [1n] }), 'GetConnectionsByAgentId() failed'],
-    [() => client.getConnectedAgentsByProjectIDs({ projectIds: [1n] }), 'GetConnectionsByProjectId() failed'],
-    [() => client.countAgentsByAgentVersions({}), 'CountAgentsByAgentVersions() failed'],
+  for (const [asked, method, what] of [
+    [
+      () => client.getConnectedAgentsByAgentIDs({ agentIds: [1n] }),
+      'GetConnectedAgentsByAgentIDs',
+      'GetConnectionsByAgentId() failed',
+    ],
+    [
+      () => client.getConnectedAgentsByProjectIDs({ projectIds: [1n] }),
+      'GetConnectedAgentsByProjectIDs',
+      'GetConnectionsByProjectId() failed',
+    ],
+    [() => client.countAgentsByAgentVersions({}), 'CountAgentsByAgentVersions', 'CountAgentsByAgentVersions() failed'],
   ] as const) {
     await assert.rejects(asked, { code: Code.Unavailable, rawMessage: what });
-    assert.deepEqual(lines.pop(), { level: 'error', message: what, fields: { error: 'store down' } });
+    const call = { grpc_service: 'gitlab.agent.agent_tracker.rpc.AgentTracker', grpc_method: method };
+    const line = { level: 'error', message: what, fields: { ...call, error: 'store down' } };
+    assert.deepEqual(withoutCorrelation(lines.splice(0)), [line]);
   }
 });

@@ -1,6 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import type { ConnectRouter } from '@connectrpc/connect';
+import type { ConnectRouter, HandlerContext } from '@connectrpc/connect';
 import {
   type ConnectedAgentInfo,
   ConnectedAgentInfoSchema,
@@ -8,6 +8,7 @@ import {
 import { AgentTracker } from '../../gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
 import { Validator } from '../../gitlab/validation.ts';
 import type { Log } from '../../observability/log.ts';
+import { correlationId } from '../../rpc/correlation.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
@@ -22,34 +23,41 @@ export function createAgentTracker(deps: {
   readonly log: Log;
 }): (router: ConnectRouter) => void {
   const { directory, log } = deps;
-  const asked = async <T>(what: string, answer: Promise<T>): Promise<T> => {
+  const asked = async <T>(what: string, answer: Promise<T>, context: HandlerContext): Promise<T> => {
     try {
       return await answer;
     } catch (error) {
-      log.error(`${what}() failed`, { error: errorText(error) });
+      log.error(`${what}() failed`, {
+        grpc_service: AgentTracker.typeName,
+        grpc_method: context.method.name,
+        error: errorText(error),
+        correlation_id: context.values.get(correlationId)(),
+      });
       throw new AppError(StatusCode.Unavailable, `${what}() failed`, { cause: error });
     }
   };
-  const byAgents = async (ids: readonly bigint[]) => ({
-    agents: (await asked('GetConnectionsByAgentId', directory.byAgentIds(ids))).map(info),
+  const byAgents = async (ids: readonly bigint[], context: HandlerContext) => ({
+    agents: (await asked('GetConnectionsByAgentId', directory.byAgentIds(ids), context)).map(info),
   });
-  const byProjects = async (ids: readonly bigint[]) => ({
-    agents: (await asked('GetConnectionsByProjectId', directory.byProjectIds(ids))).map(info),
+  const byProjects = async (ids: readonly bigint[], context: HandlerContext) => ({
+    agents: (await asked('GetConnectionsByProjectId', directory.byProjectIds(ids), context)).map(info),
   });
 
   return (router) =>
     router.service(AgentTracker, {
-      getConnectedAgents({ request }) {
+      getConnectedAgents({ request }, context) {
         const validator = new Validator('GetConnectedAgentsRequest').required('Request', request.value);
         requireValid(validator.violations);
-        return request.case === 'projectId' ? byProjects([request.value]) : byAgents([request.value ?? 0n]);
+        return request.case === 'projectId'
+          ? byProjects([request.value], context)
+          : byAgents([request.value ?? 0n], context);
       },
-      getConnectedAgentsByProjectIDs: ({ projectIds }) => byProjects(projectIds),
-      getConnectedAgentsByAgentIds: ({ agentIds }) => byAgents(agentIds),
-      getConnectedAgentsByAgentIDs: ({ agentIds }) => byAgents(agentIds),
-      getConnectedAgentksByAgentIDs: ({ agentIds }) => byAgents(agentIds),
-      async countAgentsByAgentVersions() {
-        const counts = await asked('CountAgentsByAgentVersions', directory.countByVersion());
+      getConnectedAgentsByProjectIDs: ({ projectIds }, context) => byProjects(projectIds, context),
+      getConnectedAgentsByAgentIds: ({ agentIds }, context) => byAgents(agentIds, context),
+      getConnectedAgentsByAgentIDs: ({ agentIds }, context) => byAgents(agentIds, context),
+      getConnectedAgentksByAgentIDs: ({ agentIds }, context) => byAgents(agentIds, context),
+      async countAgentsByAgentVersions(_, context) {
+        const counts = await asked('CountAgentsByAgentVersions', directory.countByVersion(), context);
         return { agentVersions: Object.fromEntries([...counts].map(([version, count]) => [version, BigInt(count)])) };
       },
     });

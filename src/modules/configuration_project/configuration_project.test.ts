@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { Code, createClient, createRouterTransport } from '@connectrpc/connect';
-import { recordingLog } from '../../../test/support/recording_log.ts';
+import { recordingLog, withoutCorrelation } from '../../../test/support/recording_log.ts';
 import {
   ConfigurationProject,
   type ListAgentConfigFilesRequestSchema,
@@ -97,8 +97,13 @@ test('a Gitaly in trouble is Unavailable, an address that is none InvalidArgumen
   ] as const) {
     const { client, lines } = setUp(() => Promise.reject(failure));
     await assert.rejects(client.listAgentConfigFiles(request), { code, rawMessage: `PathFetcher: ${failure.message}` });
-    const fields = { project_id: 'group/one', error: failure.message };
-    assert.deepEqual(lines, [{ level: 'error', message: 'PathFetcher', fields }]);
+    const fields = {
+      grpc_service: 'gitlab.agent.configuration_project.rpc.ConfigurationProject',
+      grpc_method: 'ListAgentConfigFiles',
+      project_id: 'group/one',
+      error: failure.message,
+    };
+    assert.deepEqual(withoutCorrelation(lines), [{ level: 'error', message: 'PathFetcher', fields }]);
   }
 });
 

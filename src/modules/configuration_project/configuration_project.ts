@@ -8,10 +8,12 @@ import { GitalyError } from '../../gitaly/gitaly_error.ts';
 import { validateGitalyInfo, validateGitalyRepository } from '../../gitlab/gitaly_validation.ts';
 import { Validator } from '../../gitlab/validation.ts';
 import type { Log } from '../../observability/log.ts';
+import { correlationId } from '../../rpc/correlation.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 
+const LOGGED = { grpc_service: ConfigurationProject.typeName, grpc_method: 'ListAgentConfigFiles' };
 const FOLDER = '.gitlab/agents';
 const CONFIGURATION = /^\.gitlab\/agents\/([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)\/config\.yaml$/;
 
@@ -47,17 +49,23 @@ async function listed(
   const { gitalyInfo, repository, defaultBranch } = request;
   if (gitalyInfo === undefined || repository === undefined) return [];
   const timeoutMs = context.timeoutMs();
+  const correlation = context.values.get(correlationId);
   try {
     return await gitaly.listFiles(
       { gitaly: gitalyInfo, repository },
       { revision: revisionOf(defaultBranch), path: FOLDER },
-      { signal: context.signal, ...(timeoutMs !== undefined && { timeoutMs }) },
+      { signal: context.signal, correlationId: correlation(), ...(timeoutMs !== undefined && { timeoutMs }) },
     );
   } catch (error) {
     if (context.signal.aborted) throw error;
     if (error instanceof GitalyError && error.kind === 'NotFound') return [];
     const text = errorText(error);
-    log.error('PathFetcher', { project_id: repository.glProjectPath, error: text });
+    log.error('PathFetcher', {
+      ...LOGGED,
+      project_id: repository.glProjectPath,
+      error: text,
+      correlation_id: correlation(),
+    });
     const code = error instanceof AppError && error.code === StatusCode.InvalidArgument;
     throw new AppError(code ? StatusCode.InvalidArgument : StatusCode.Unavailable, `PathFetcher: ${text}`, {
       cause: error,

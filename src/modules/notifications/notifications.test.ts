@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { Code, createClient, createRouterTransport } from '@connectrpc/connect';
-import { recordingLog } from '../../../test/support/recording_log.ts';
+import { recordingLog, withoutCorrelation } from '../../../test/support/recording_log.ts';
 import type { GitPushEvent } from '../../gen/gitlab/agent/event/event_pb.ts';
 import { Notifications } from '../../gen/gitlab/agent/notifications/rpc/notifications_pb.ts';
 import { createErrorInterceptor } from '../../rpc/call_error.ts';
@@ -34,7 +34,9 @@ test('that it could not be passed on is in the log', async () => {
   await client.gitPushEvent(push);
   await nextTurn();
   const message = 'Failed to publish received git push event';
-  assert.deepEqual(lines, [{ level: 'error', message, fields: { project_id: 'a/b', error: 'store down' } }]);
+  const call = { grpc_service: 'gitlab.agent.notifications.rpc.Notifications', grpc_method: 'GitPushEvent' };
+  const fields = { ...call, project_id: 'a/b', error: 'store down' };
+  assert.deepEqual(withoutCorrelation(lines), [{ level: 'error', message, fields }]);
 });
 
 test('a push of nothing is refused, and not passed on', async () => {

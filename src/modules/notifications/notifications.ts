@@ -3,6 +3,7 @@ import type { GitPushEvent, Project } from '../../gen/gitlab/agent/event/event_p
 import { Notifications } from '../../gen/gitlab/agent/notifications/rpc/notifications_pb.ts';
 import { Validator, type Violations } from '../../gitlab/validation.ts';
 import type { Log } from '../../observability/log.ts';
+import { correlationId } from '../../rpc/correlation.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
 import { errorText } from '../../runtime/app_error.ts';
 import type { EventBus } from '../../store/event_bus.ts';
@@ -18,13 +19,16 @@ export function createNotifications(deps: {
   const { events, log } = deps;
   return (router) =>
     router.service(Notifications, {
-      gitPushEvent({ event }) {
+      gitPushEvent({ event }, context) {
         requireValid(new Validator('GitPushEventRequest').required('Event', event, eventViolations).violations);
         if (event !== undefined) {
           events.publish(event).catch((error: unknown) =>
             log.error('Failed to publish received git push event', {
+              grpc_service: Notifications.typeName,
+              grpc_method: 'GitPushEvent',
               project_id: event.project?.fullPath,
               error: errorText(error),
+              correlation_id: context.values.get(correlationId)(),
             }),
           );
         }
