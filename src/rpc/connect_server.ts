@@ -111,7 +111,7 @@ export function createConnectServer(options: {
       };
       response.on('error', () => {}); // 'close' follows, and says the same
       request.on('error', () => {});
-      serve(incoming, http1Outgoing(response)).catch((error: unknown) => {
+      serve(incoming, http1Outgoing(request, response, scope)).catch((error: unknown) => {
         defect(error);
         response.destroy();
       });

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from 'node:http2';
 import type { Writable } from 'node:stream';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
@@ -18,6 +18,8 @@ export interface Outgoing {
 
 /** A client that has its answer, but does not end its request, is cut off after this time. */
 const LINGER_MS = 1000;
+/** As is one that goes on for so long: far above the largest message, so that whoever sends a larger one hears so. */
+const LINGER_BYTES = 16 << 20;
 
 /** Sends an answer. Its head leaves with the first message; one without messages is a single head, trailers included. */
 export async function send(response: UniversalServerResponse, out: Outgoing): Promise<void> {
@@ -71,22 +73,52 @@ export function http2Outgoing(stream: ServerHttp2Stream, scope: Scope): Outgoing
   };
 }
 
-/** Answers a request of HTTP/1.1. */
-export function http1Outgoing(response: ServerResponse): Outgoing {
+/**
+ * Answers a request of HTTP/1.1. The answer ends when the request has been read, or the client has had its time: a connection
+ * that is closed with bytes unread is reset, and a client that is still sending never sees why it was refused.
+ */
+export function http1Outgoing(request: IncomingMessage, response: ServerResponse, scope: Scope): Outgoing {
+  const finish = () => {
+    whenSent(request, scope, (sent) => {
+      if (!response.destroyed) response.end(sent ? undefined : () => request.destroy());
+    });
+  };
   return {
     get gone() {
       return response.destroyed;
     },
     start(status, headers, more) {
       response.writeHead(status, headers);
-      if (!more) response.end();
+      if (!more) finish();
     },
     write: (chunk) => (response.write(chunk) ? undefined : writable(response)),
     end(trailers) {
       if (trailers !== undefined) response.addTrailers(trailers);
-      response.end();
+      finish();
     },
   };
+}
+
+/** Reads what the client still sends, for nothing, and says whether that came to an end. */
+function whenSent(request: IncomingMessage, scope: Scope, f: (sent: boolean) => void): void {
+  if (request.readableEnded || request.destroyed) {
+    f(true);
+    return;
+  }
+  let bytes = 0;
+  const count = (chunk: Buffer) => {
+    bytes += chunk.length;
+    if (bytes > LINGER_BYTES) done(false);
+  };
+  const ended = () => done(true);
+  const late = scope.timeout(LINGER_MS, () => done(false));
+  const done = (sent: boolean) => {
+    late.stop();
+    request.off('data', count).off('end', ended).off('close', ended);
+    f(sent);
+  };
+  request.removeAllListeners('readable'); // of whoever stopped reading in the middle
+  request.on('data', count).once('end', ended).once('close', ended).resume();
 }
 
 function writable(stream: Writable): Promise<void> {
