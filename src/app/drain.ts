@@ -7,9 +7,9 @@ import type { Scope } from '../runtime/scope.ts';
 const DEFAULT_SHUTDOWN_GRACE_MS = 3_600_000;
 
 /**
- * Leaves without dropping anything (docs/protocol/listeners.md, leaving): balancers get time to notice, then nobody new is
- * let in and agents are told to connect elsewhere, then the requests that run may finish, up to the deadline, and what they
- * were counted as is reported.
+ * Leaves without dropping anything (docs/protocol/listeners.md, leaving): balancers get time to notice, and connections that they
+ * keep for later end with their next answer; then nobody new is let in and agents are told to connect elsewhere, then the
+ * requests that run may finish, up to the deadline, and what they were counted as is reported.
  */
 export async function drain(options: {
   config: Config;
@@ -28,8 +28,11 @@ export async function drain(options: {
     config.privateApi?.listen,
     config.agent.kubernetesApi?.listen,
   ];
+  for (const front of fronts) front.retire();
   await scope.sleep(Math.max(...listens.map((listen) => listen?.listenGracePeriodMs ?? 0)));
 
+  // What stands in the listeners' backlogs is accepted in the event loop's next turn, at whose end they close.
+  await new Promise((resolve) => setImmediate(resolve));
   for (const front of fronts) front.stopAccepting();
   for (const front of fronts) front.drain();
   leave();

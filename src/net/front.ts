@@ -37,6 +37,8 @@ export interface Front {
   readonly address: string;
   /** Takes a connection that came another way, through a WebSocket, as HTTP/2. */
   accept(transport: Duplex & ByteCounts, remoteAddress: string): void;
+  /** HTTP/1.1 connections end with their next answer: whoever keeps some open for later is told in time. */
+  retire(): void;
   /** Closes the listening sockets; connections go on. Idempotent. */
   stopAccepting(): void;
   /** GOAWAY to HTTP/2 clients, whose sessions are aged from now on; HTTP/1.1 connections close when they are idle. */
@@ -59,7 +61,9 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const scope = options.scope.child();
   const connections = new Set<Socket>();
   const waiters: (() => void)[] = [];
-  const http1 = handlers.request === undefined ? undefined : createHttp1Server(handlers, options.http1 ?? {});
+  let retired = false;
+  const http1Options = { ...options.http1, retiring: () => retired };
+  const http1 = handlers.request === undefined ? undefined : createHttp1Server(handlers, http1Options);
   const http2 =
     handlers.stream === undefined
       ? undefined
@@ -100,6 +104,9 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     accept: (transport, remoteAddress) => {
       if (http2 === undefined) transport.destroy();
       else http2.accept(transport, remoteAddress);
+    },
+    retire() {
+      retired = true;
     },
     stopAccepting: () => listener.close(),
     drain() {

@@ -16,6 +16,8 @@ export interface Http1Options {
   readonly keepAliveTimeoutMs?: number;
   /** Time to send a whole request; default 0, no limit. */
   readonly requestTimeoutMs?: number;
+  /** True: each connection ends with its next answer, which says so. Asked for each request; default never. */
+  readonly retiring?: () => boolean;
 }
 
 /** A request's head: one MiB and what Go's server allows on top of it. */
@@ -24,6 +26,7 @@ const MAX_HEAD_BYTES = (1 << 20) + 4096;
 /** An HTTP/1.1 server that never listens: it is fed connections by `emit('connection')`. */
 export function createHttp1Server(handlers: Http1Handlers, options: Http1Options): Server {
   const { shouldUpgrade, upgrade } = handlers;
+  const { retiring } = options;
   const server = createServer({
     headersTimeout: options.headersTimeoutMs ?? 10_000,
     keepAliveTimeout: options.keepAliveTimeoutMs ?? 60_000,
@@ -35,6 +38,7 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
   });
   server.maxHeadersCount = 0; // the size is limited, and a header that is left out silently may be one that protects
   server.on('request', (req, res) => {
+    if (retiring?.()) res.shouldKeepAlive = false;
     if (lacksHost(req)) refuse(req.socket, 400, '400 Bad Request: missing required Host header');
     else if (handlers.request === undefined) refuse(req.socket, 404, '404 Not Found');
     else handlers.request(req, res);

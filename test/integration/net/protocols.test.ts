@@ -217,3 +217,14 @@ test('settings: no push, many streams, a connection window for all of them', asy
   assert.deepEqual([initialWindowSize, maxConcurrentStreams, enablePush], [4 << 20, 10_000, false]);
   await eventually('the connection window', () => (client.state.remoteWindowSize ?? 0) === 16 << 20);
 });
+
+test('a listener that retires ends connections with their next answer, and says so', async (t) => {
+  const { endpoint, front } = await open(t, echoHandlers);
+  const connection = await rawConnection(endpoint);
+  t.after(() => connection.close());
+  connection.write('GET /a HTTP/1.1\r\nHost: x\r\n\r\n');
+  assert.doesNotMatch(await connection.readUntil('GET /a'), /Connection: close/i);
+  front.retire();
+  connection.write('GET /b HTTP/1.1\r\nHost: x\r\n\r\n');
+  assert.match(await connection.readToEnd(), /Connection: close\r\n[\s\S]*GET \/b$/i);
+});
