@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { inspect } from 'node:util';
@@ -64,6 +65,12 @@ describe('a configuration', () => {
     );
     assert.deepEqual(config.observability.logging, { level: 'info', grpcLevel: 'error' });
     assert.equal(config.server.memory.totalBytes, 64 * 1024 * 1024);
+    assert.equal(config.server.workers, 1);
+  });
+
+  test('has as many workers as cores if it leaves that to us', async () => {
+    const { config } = await good(`${standalone}server: {workers: auto}`);
+    assert.equal(config.server.workers, availableParallelism());
   });
 
   test('is frozen to the bottom', async () => {

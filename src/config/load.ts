@@ -2,6 +2,7 @@ import { dirname, resolve } from 'node:path';
 import { runConfigCommand } from './command.ts';
 import type { Config } from './config.ts';
 import { readBytes } from './files/read_file.ts';
+import { deepFreeze } from './freeze.ts';
 import { thisMachine } from './machine.ts';
 import type { Machine } from './own_private_api.ts';
 import { commandSource, inOrder, type Problem, Report } from './problem.ts';
@@ -100,11 +101,4 @@ function commandOf(base: MapTree): (Tree & { kind: 'scalar' }) | undefined {
 /** Without the command: what it printed is in there already. */
 function effective(root: RootSection): unknown {
   return rootSection.encode({ ...root, config: undefined });
-}
-
-function deepFreeze<T>(value: T): T {
-  // Not bytes, URLs and secrets: they cannot be frozen, or keep what they have to themselves.
-  if (!Array.isArray(value) && Object.getPrototypeOf(value ?? 0) !== Object.prototype) return value;
-  for (const member of Object.values(value as object)) deepFreeze(member);
-  return Object.freeze(value);
 }

@@ -78,6 +78,16 @@ const wrong: readonly [name: string, yaml: string, ...expected: string[]][] = [
     'c.yaml:2:32: server.memory.total_bytes: 1 is less than 64KiB',
   ],
   [
+    'too many workers',
+    `${standalone}server: {workers: 129}`,
+    'c.yaml:2:19: server.workers: 129 is out of range, 1 to 128',
+  ],
+  [
+    'no number of workers',
+    `${standalone}server: {workers: all}`,
+    'c.yaml:2:19: server.workers: "all" is neither a whole number nor auto',
+  ],
+  [
     'a listen address',
     `${standalone}agent: {listen: {address: "a:99999"}}`,
     'c.yaml:2:27: agent.listen.address: "a:99999" has no port between 0 and 65535',

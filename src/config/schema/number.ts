@@ -36,6 +36,24 @@ export function naturalInt32(options: { doc: string; default: number }): Field<n
   return integer('int32', 0n, 2n ** 31n - 1n, options);
 }
 
+/** A whole number between `least` and `most`, or `auto`; 0 means the default. */
+export function autoOr(options: { doc: string; least: number; most: number; default: number }): Field<number | 'auto'> {
+  const { least, most } = options;
+  return scalar<number | 'auto'>({
+    type: 'uint32 or `auto`',
+    doc: options.doc,
+    shownDefault: String(options.default),
+    fallback: options.default,
+    parse(tree) {
+      if (tree.value === 'auto') return { value: 'auto' };
+      const value = parseInteger(tree);
+      if (value === undefined) return { wrong: 'is neither a whole number nor auto' };
+      if (value === 0n) return { value: options.default };
+      return value < least || value > most ? { wrong: `is out of range, ${least} to ${most}` } : { value: Number(value) };
+    },
+  });
+}
+
 /** An int64 greater than 0, as GitLab numbers things. It must be there. */
 export function requiredId(options: { doc: string }): Field<bigint> {
   return scalar({

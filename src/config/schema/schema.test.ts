@@ -4,7 +4,7 @@ import { formatProblem, Report } from '../problem.ts';
 import { parseYaml } from '../yaml/parse.ts';
 import { addressProblem, urlRule } from './address.ts';
 import { type Field, retired } from './field.ts';
-import { duration, naturalInt32, oneOf, rate, requiredId, size, uint32 } from './number.ts';
+import { autoOr, duration, naturalInt32, oneOf, rate, requiredId, size, uint32 } from './number.ts';
 import { file, flag, optionalText, requiredText, secretText, text } from './scalar.ts';
 import { list, optionalSection, section, unreadSection } from './section.ts';
 import { closest } from './suggest.ts';
@@ -24,6 +24,7 @@ const positive = duration({ doc: '', default: '300s' });
 const natural = duration({ doc: '', default: '300s', least: 'natural' });
 const level = oneOf({ doc: '', names: ['debug', 'info'], default: 'info', numbered: ['info', 'debug'] });
 const bytes = size({ doc: '', default: '16MiB' });
+const workers = autoOr({ doc: '', least: 1, most: 128, default: 1 });
 
 const good: readonly [name: string, field: Field<unknown>, yaml: string, expected: unknown][] = [
   ['absent duration', positive, '{}', 300_000],
@@ -57,6 +58,10 @@ const good: readonly [name: string, field: Field<unknown>, yaml: string, expecte
   ['absent enum', level, '{}', 'info'],
   ['enum by name', level, 'k: debug', 'debug'],
   ['enum by number', level, 'k: 1', 'debug'],
+  ['absent number or auto', workers, '{}', 1],
+  ['zero where auto would do', workers, 'k: 0', 1],
+  ['number where auto would do', workers, 'k: 8', 8],
+  ['auto', workers, 'k: auto', 'auto'],
   ['absent size', bytes, '{}', 16_777_216],
   ['size in bytes', bytes, 'k: 65536', 65536],
   ['size in KiB', bytes, 'k: 64KiB', 65536],

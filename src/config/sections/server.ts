@@ -1,7 +1,8 @@
+import { availableParallelism } from 'node:os';
 import type { ServerConfig } from '../config.ts';
 import { childPath } from '../problem.ts';
 import type { Value } from '../schema/field.ts';
-import { size } from '../schema/number.ts';
+import { autoOr, size } from '../schema/number.ts';
 import { flag } from '../schema/scalar.ts';
 import { section } from '../schema/section.ts';
 import { buildLimits, limitsSection } from './limits.ts';
@@ -17,6 +18,12 @@ export const serverSection = section({
     agent_compression: flag({
       doc: 'Compress what is sent to agents: saves bandwidth, costs CPU here and at the agent.',
     }),
+    workers: autoOr({
+      doc: 'Processes that share the work, on a machine with several cores; `auto` is one for each core. Not on Deno.',
+      least: 1,
+      most: 128,
+      default: 1,
+    }),
     memory: section({
       doc: 'How much may wait in memory for those who read slowly.',
       keys: {
@@ -25,7 +32,7 @@ export const serverSection = section({
           default: '16MiB',
           rule: atLeast,
         }),
-        total_bytes: size({ doc: 'For the whole process.', default: '64MiB', rule: atLeast }),
+        total_bytes: size({ doc: 'For the whole process, each worker by itself.', default: '64MiB', rule: atLeast }),
       },
       check({ per_agent_connection_bytes: perConnection, total_bytes: total }, path, report) {
         if (perConnection > total) {
@@ -42,6 +49,7 @@ type Section = Value<typeof serverSection>;
 export function buildServer(section: Section): ServerConfig {
   return {
     agentCompression: section.agent_compression,
+    workers: section.workers === 'auto' ? availableParallelism() : section.workers,
     memory: {
       perAgentConnectionBytes: section.memory.per_agent_connection_bytes,
       totalBytes: section.memory.total_bytes,
