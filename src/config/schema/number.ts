@@ -49,7 +49,9 @@ export function autoOr(options: { doc: string; least: number; most: number; defa
       const value = parseInteger(tree);
       if (value === undefined) return { wrong: 'is neither a whole number nor auto' };
       if (value === 0n) return { value: options.default };
-      return value < least || value > most ? { wrong: `is out of range, ${least} to ${most}` } : { value: Number(value) };
+      return value < least || value > most
+        ? { wrong: `is out of range, ${least} to ${most}` }
+        : { value: Number(value) };
     },
   });
 }

@@ -12,7 +12,7 @@ export class MemoryUsageCounters implements UsageCounters, UsageReports {
   #dropped = 0;
 
   increment(counter: string): void {
-    this.#counters.set(counter, (this.#counters.get(counter) ?? 0) + 1);
+    this.#count(counter, 1);
   }
 
   addUnique(counter: string, id: bigint): void {
@@ -70,10 +70,28 @@ export class MemoryUsageCounters implements UsageCounters, UsageReports {
     }
   }
 
+  /** Adds what was counted elsewhere. */
+  add({ counters, uniqueCounters }: UsageMetrics, events: UsageEvents, dropped: number): void {
+    for (const [name, count] of counters) this.#count(name, count);
+    for (const [name, ids] of uniqueCounters) for (const id of ids) this.addUnique(name, id);
+    for (const [name, list] of events) {
+      for (const event of list) {
+        const user = userOf(event);
+        if (user === undefined) this.addEvent(name, event);
+        else this.addUserEvent(name, user.userId, user.projectId);
+      }
+    }
+    this.#dropped += dropped;
+  }
+
   takeDropped(): number {
     const dropped = this.#dropped;
     this.#dropped = 0;
     return dropped;
+  }
+
+  #count(counter: string, more: number): void {
+    this.#counters.set(counter, (this.#counters.get(counter) ?? 0) + more);
   }
 
   #eventsOf(name: string): EventList {
@@ -116,9 +134,15 @@ class EventList {
 
   remove(event: EventFields): void {
     if (!this.#events.delete(event)) return;
-    const { user_id: userId, project_id: projectId } = event;
-    if (typeof userId !== 'bigint' || typeof projectId !== 'bigint') return;
-    const projects = this.#projects.get(userId);
-    if (projects?.delete(projectId) && projects.size === 0) this.#projects.delete(userId);
+    const user = userOf(event);
+    if (user === undefined) return;
+    const projects = this.#projects.get(user.userId);
+    if (projects?.delete(user.projectId) && projects.size === 0) this.#projects.delete(user.userId);
   }
+}
+
+/** Whose event of which project it is; undefined for events of other kinds. */
+function userOf(event: EventFields): { readonly userId: bigint; readonly projectId: bigint } | undefined {
+  const { user_id: userId, project_id: projectId } = event;
+  return typeof userId === 'bigint' && typeof projectId === 'bigint' ? { userId, projectId } : undefined;
 }
