@@ -8,7 +8,7 @@ import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { createHttp1Server, type Http1Handlers, type Http1Options } from './http1_server.ts';
 import { createHttp2Front, type Http2Front, type Http2Options, type StreamHandler } from './http2_server.ts';
-import { bind } from './listen.ts';
+import { type Bind, bind } from './listen.ts';
 import type { ByteCounts } from './session.ts';
 import { sniffProtocol } from './sniff.ts';
 import { openTls } from './tls.ts';
@@ -20,6 +20,8 @@ export interface FrontHandlers extends Http1Handlers {
 
 export interface FrontOptions {
   readonly listen: Listen;
+  /** Where connections come from; default: a listening socket of this process. */
+  readonly bind?: Bind | undefined;
   readonly handlers: FrontHandlers;
   readonly scope: Scope;
   readonly log: Log;
@@ -83,7 +85,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       },
     });
 
-  const listener = await bind(listen, (socket) => {
+  const listener = await (options.bind ?? bind)(listen, (socket) => {
     connections.add(socket);
     socket.on('error', ignore);
     socket.once('close', () => {
@@ -94,6 +96,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     else tls.accept(socket);
   });
 
+  let stopped: Promise<void> | undefined;
   const sweepIdle = () => {
     http1?.closeIdleConnections();
     if (connections.size > 0) scope.timeout(IDLE_SWEEP_MS, sweepIdle);
@@ -108,14 +111,22 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     retire() {
       retired = true;
     },
-    stopAccepting: () => listener.close(),
-    drain() {
-      http2?.drain();
-      if (http1 !== undefined) sweepIdle();
+    stopAccepting() {
+      stopped ??= listener.close();
     },
-    whenIdle: () => (connections.size === 0 ? Promise.resolve() : new Promise((resolve) => waiters.push(resolve))),
+    drain() {
+      // Connections that are handed over until the listener has closed are to hear of it too.
+      void Promise.resolve(stopped).then(() => {
+        http2?.drain();
+        if (http1 !== undefined) sweepIdle();
+      });
+    },
+    async whenIdle() {
+      await stopped;
+      if (connections.size > 0) await new Promise<void>((resolve) => waiters.push(resolve));
+    },
     close() {
-      listener.close();
+      front.stopAccepting();
       for (const socket of connections) socket.destroy();
       scope.close();
     },

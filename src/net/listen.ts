@@ -9,25 +9,39 @@ import { clearSocketPath, openSocketToGroup, removeSocket } from './unix_socket.
 export interface BoundListener {
   /** As bound: `127.0.0.1:8150`, `[::]:8154`, a socket's path. */
   readonly address: string;
-  /** Stops accepting; accepted connections go on. Idempotent. */
-  close(): void;
+  /** Stops accepting; accepted connections go on. Resolves when none will be handed over any more. Idempotent. */
+  close(): Promise<void>;
 }
 
 /**
  * Binds what the configuration names and hands every accepted connection over, paused by nobody reading from it.
  * @throws AppError `listen tcp 127.0.0.1:8151: bind: address already in use`, or why else it could not be bound.
  */
-export async function bind(
+export type Bind = (
   listen: Pick<Listen, 'network' | 'address'>,
   onConnection: (socket: Socket) => void,
-): Promise<BoundListener> {
-  if (listen.network === 'unix') return await bindUnix(listen.address, onConnection);
+) => Promise<BoundListener>;
+
+/** Listens in this process, for this process. */
+export const bind: Bind = (listen, onConnection) => open(listen, { onConnection, reads: true });
+
+/** Listens in this process, for another one that will get the connections: nothing is read from them here. */
+export const bindForOthers: Bind = (listen, onConnection) => open(listen, { onConnection, reads: false });
+
+interface Taker {
+  readonly onConnection: (socket: Socket) => void;
+  /** Whether what comes in is read at once, as far as buffers go. */
+  readonly reads: boolean;
+}
+
+async function open(listen: Pick<Listen, 'network' | 'address'>, taker: Taker): Promise<BoundListener> {
+  if (listen.network === 'unix') return await bindUnix(listen.address, taker);
   const servers: Server[] = [];
   let port: number | undefined;
   let address = '';
   for (const target of bindTargets(listen.network, listen.address)) {
     try {
-      const bound = await bindTcp(listen.network, { ...target, port: port ?? target.port }, onConnection);
+      const bound = await bindTcp(listen.network, { ...target, port: port ?? target.port }, taker);
       servers.push(bound.server);
       port ??= bound.port;
       address ||= joinHostPort(bound.host, bound.port);
@@ -38,16 +52,21 @@ export async function bind(
       throw error;
     }
   }
-  return { address, close: () => closeAll(servers) };
+  return {
+    address,
+    async close() {
+      closeAll(servers);
+    },
+  };
 }
 
-async function bindUnix(path: string, onConnection: (socket: Socket) => void): Promise<BoundListener> {
+async function bindUnix(path: string, taker: Taker): Promise<BoundListener> {
   await clearSocketPath(path);
-  const server = await listenOn({ path }, `unix ${path}`, onConnection);
+  const server = await listenOn({ path }, `unix ${path}`, taker);
   openSocketToGroup(path);
   return {
     address: path,
-    close() {
+    async close() {
       if (closeAll([server])) removeSocket(path);
     },
   };
@@ -56,7 +75,7 @@ async function bindUnix(path: string, onConnection: (socket: Socket) => void): P
 async function bindTcp(
   network: Network,
   target: BindTarget,
-  onConnection: (socket: Socket) => void,
+  taker: Taker,
 ): Promise<{ server: Server; host: string; port: number }> {
   const host = isIP(target.host) === 0 ? await resolve(network, target) : target.host;
   if (!familyFits(network, host)) throw listenError(network, `address ${host}: no suitable address found`);
@@ -64,11 +83,11 @@ async function bindTcp(
   const options = { host, port: target.port, ipv6Only: target.ipv6Only };
   let server: Server;
   try {
-    server = await listenOn(options, where, onConnection);
+    server = await listenOn(options, where, taker);
   } catch (error) {
     // The wildcard of both families, on a machine whose kernel has no IPv6.
     if (host !== '::' || network === 'tcp6' || !lacksFamily(error)) throw error;
-    server = await listenOn({ host: '0.0.0.0', port: target.port }, where, onConnection);
+    server = await listenOn({ host: '0.0.0.0', port: target.port }, where, taker);
   }
   const bound = server.address();
   if (bound === null || typeof bound === 'string') throw listenError(where, 'bound to no address');
@@ -85,10 +104,16 @@ async function resolve(network: Network, target: BindTarget): Promise<string> {
   }
 }
 
-function listenOn(options: ListenOptions, where: string, onConnection: (socket: Socket) => void): Promise<Server> {
+function listenOn(options: ListenOptions, where: string, { onConnection, reads }: Taker): Promise<Server> {
   return new Promise((resolve, reject) => {
     // Half-open: a client that half-closes after its request still gets the answer. noDelay: messages are whole when written.
-    const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true, keepAliveInitialDelay: 15_000 });
+    const server = createServer({
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: 15_000,
+      pauseOnConnect: !reads,
+    });
     const refuse = (error: NodeJS.ErrnoException) => reject(listenError(where, bindErrorText(error), { cause: error }));
     server.once('error', refuse);
     server.listen({ backlog: 4096, ...options }, () => {

@@ -1,0 +1,109 @@
+import type { Socket } from 'node:net';
+import type { Listen } from '../config/config.ts';
+import type { Link } from '../runtime/link.ts';
+import { type BoundListener, bindForOthers } from './listen.ts';
+
+type Address = Pick<Listen, 'network' | 'address'>;
+
+/** A worker that takes connections of a listener. */
+interface Taker {
+  readonly link: Link;
+  /** How many it has that have not ended. */
+  connections: number;
+}
+
+interface Shared {
+  readonly bound: Promise<BoundListener>;
+  /** Least recently used first. */
+  readonly takers: Set<Taker>;
+  /** Accepted while there was no worker to take them. */
+  waiting: Socket[];
+}
+
+/** Connections that wait while all workers start again; further ones are closed. */
+const MAX_WAITING = 4096;
+
+/**
+ * The listening sockets of a server with workers. They belong to the primary process, which accepts and hands each connection to the
+ * worker that has the fewest of that listener: agents stay for days, so turns alone would leave a worker that was started
+ * again without any. What stands in the backlog of a listener outlives its workers.
+ */
+export class SharedListeners {
+  readonly #listeners = new Map<string, Shared>();
+
+  /** Opens listeners for the worker at the other end of the link, as `bindThrough` asks there. */
+  serve(link: Link): void {
+    link.on<[Address]>('listener.open', async ([address]) => {
+      const shared = this.#open(address);
+      const { address: bound } = await shared.bound;
+      const taker = { link, connections: 0 };
+      shared.takers.add(taker);
+      for (const socket of shared.waiting.splice(0)) give(keyOf(address), shared, socket);
+      return bound;
+    });
+    link.on<[string, number]>('listener.ended', ([key, count]) => {
+      for (const taker of this.#listeners.get(key)?.takers ?? []) if (taker.link === link) taker.connections -= count;
+    });
+    link.on<[string]>('listener.close', async ([key]) => {
+      const shared = this.#listeners.get(key);
+      if (shared === undefined) return;
+      forget(shared, link);
+      // Who closes a listener leaves because all are to leave; who has died is started again.
+      if (shared.takers.size === 0) await this.#close(key, shared);
+    });
+  }
+
+  /** The worker has gone, and its connections with it. */
+  gone(link: Link): void {
+    for (const shared of this.#listeners.values()) forget(shared, link);
+  }
+
+  /** Closes what is still open, and the connections that nobody has taken. */
+  async close(): Promise<void> {
+    await Promise.all([...this.#listeners].map(([key, shared]) => this.#close(key, shared)));
+  }
+
+  #open(address: Address): Shared {
+    const key = keyOf(address);
+    const open = this.#listeners.get(key);
+    if (open !== undefined) return open;
+    const shared: Shared = {
+      bound: bindForOthers(address, (socket) => give(key, shared, socket)),
+      takers: new Set(),
+      waiting: [],
+    };
+    this.#listeners.set(key, shared);
+    shared.bound.catch(() => this.#listeners.delete(key));
+    return shared;
+  }
+
+  async #close(key: string, shared: Shared): Promise<void> {
+    this.#listeners.delete(key);
+    for (const socket of shared.waiting.splice(0)) socket.destroy();
+    const listener = await shared.bound.catch(() => undefined);
+    await listener?.close();
+  }
+}
+
+/** Hands the connection to the taker with the fewest, the one that has waited longest among equals. */
+function give(key: string, shared: Shared, socket: Socket): void {
+  let chosen: Taker | undefined;
+  for (const taker of shared.takers) if (chosen === undefined || taker.connections < chosen.connections) chosen = taker;
+  if (chosen === undefined) {
+    if (shared.waiting.length >= MAX_WAITING) socket.destroy();
+    else shared.waiting.push(socket);
+    return;
+  }
+  shared.takers.delete(chosen);
+  shared.takers.add(chosen);
+  chosen.connections++;
+  chosen.link.hand('listener.connection', socket, key);
+}
+
+function forget(shared: Shared, link: Link): void {
+  for (const taker of shared.takers) if (taker.link === link) shared.takers.delete(taker);
+}
+
+export function keyOf({ network, address }: Address): string {
+  return `${network} ${address}`;
+}
