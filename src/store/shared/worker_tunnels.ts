@@ -1,11 +1,6 @@
-import type { Timer } from '../../runtime/clock.ts';
 import type { Link } from '../../runtime/link.ts';
-import type { Scope } from '../../runtime/scope.ts';
 import type { TunnelDirectory } from '../tunnel_directory.ts';
 import type { BoardEntry } from './tunnel_board.ts';
-
-/** An agent whose tunnels are all busy is not withdrawn at once: they may be idle again in a moment. */
-const WITHDRAW_AFTER_MS = 5000;
 
 /**
  * The tunnel directory of a worker: what its siblings have announced through the primary process's TunnelBoard, kept here, so that
@@ -13,13 +8,9 @@ const WITHDRAW_AFTER_MS = 5000;
  */
 export class WorkerTunnels implements TunnelDirectory {
   readonly #link: Link;
-  readonly #scope: Scope;
   readonly #ownUrl: string;
   readonly #elsewhere: Pick<TunnelDirectory, 'nodesOf'> | undefined;
   readonly #announced = new Set<bigint>();
-  /** Agents without idle tunnels since when, on the monotonic clock, oldest first. Still announced. */
-  readonly #withdrawn = new Map<bigint, number>();
-  #sweep: Timer | undefined;
   #left = false;
   /** The siblings that have idle tunnels of an agent. */
   readonly #siblings = new Map<bigint, Set<string>>();
@@ -30,11 +21,9 @@ export class WorkerTunnels implements TunnelDirectory {
     readonly ownUrl: string;
     /** Undefined: there are no other machines. */
     readonly elsewhere?: Pick<TunnelDirectory, 'nodesOf'> | undefined;
-    readonly scope: Scope;
   }) {
     const { link } = options;
     this.#link = link;
-    this.#scope = options.scope;
     this.#ownUrl = options.ownUrl;
     this.#elsewhere = options.elsewhere;
     link.on<[readonly BoardEntry[]]>('tunnels.snapshot', ([entries]) => {
@@ -48,21 +37,18 @@ export class WorkerTunnels implements TunnelDirectory {
   }
 
   announce(agentId: bigint): void {
-    if (this.#left || this.#withdrawn.delete(agentId) || this.#announced.has(agentId)) return;
+    if (this.#left || this.#announced.has(agentId)) return;
     this.#announced.add(agentId);
     this.#link.tell('tunnels.announce', agentId);
   }
 
   withdraw(agentId: bigint): void {
-    if (!this.#announced.has(agentId) || this.#withdrawn.has(agentId)) return;
-    this.#withdrawn.set(agentId, this.#scope.clock.monotonicMs());
-    this.#sweep ??= this.#scope.timeout(WITHDRAW_AFTER_MS, () => this.#withdrawDue());
+    if (this.#announced.delete(agentId)) this.#link.tell('tunnels.withdraw', agentId);
   }
 
   leave(): Promise<void> {
     this.#left = true;
     this.#announced.clear();
-    this.#withdrawn.clear();
     return this.#link.call<void>('tunnels.leave').catch(() => {});
   }
 
@@ -76,21 +62,6 @@ export class WorkerTunnels implements TunnelDirectory {
     const here = this.#announced.has(agentId) ? [this.#ownUrl, ...siblings] : siblings;
     if (this.#elsewhere === undefined) return here;
     return [...here, ...(await this.#elsewhere.nodesOf(agentId))];
-  }
-
-  #withdrawDue(): void {
-    this.#sweep = undefined;
-    const now = this.#scope.clock.monotonicMs();
-    for (const [agentId, since] of this.#withdrawn) {
-      const leftMs = since + WITHDRAW_AFTER_MS - now;
-      if (leftMs > 0) {
-        this.#sweep = this.#scope.timeout(leftMs, () => this.#withdrawDue());
-        return;
-      }
-      this.#withdrawn.delete(agentId);
-      this.#announced.delete(agentId);
-      this.#link.tell('tunnels.withdraw', agentId);
-    }
   }
 
   #add(url: string, agentId: bigint): void {

@@ -33,7 +33,10 @@ function setUp(t: TestContext) {
       const taken = new Set<Socket>();
       const listener = await bindThrough(here, scope)(listen, (socket) => {
         taken.add(socket);
-        socket.on('error', () => {}).once('end', () => socket.end()).once('close', () => taken.delete(socket));
+        socket
+          .on('error', () => {})
+          .once('end', () => socket.end())
+          .once('close', () => taken.delete(socket));
         socket.on('data', () => socket.write(name));
         socket.resume(); // handing it to another process makes a new one, which nobody has paused
       });
@@ -105,7 +108,10 @@ test('one that closes gets nothing more, and the last one closes the socket', as
 test('a socket file is made once and removed at the end', async (t) => {
   const { listeners, worker, ask } = setUp(t);
   const path = temporaryFolder(t).path('shared.sock');
-  const [a, b] = [await worker('a', { network: 'unix', address: path }), await worker('b', { network: 'unix', address: path })];
+  const [a, b] = [
+    await worker('a', { network: 'unix', address: path }),
+    await worker('b', { network: 'unix', address: path }),
+  ];
   assert.deepEqual([(await ask(a.listener)).name, (await ask(b.listener)).name], ['a', 'b']);
   gone(listeners, a.link);
   assert.ok(existsSync(path));
