@@ -5,6 +5,7 @@ import { abort, processConsole } from './commands/console.ts';
 import { help } from './commands/help.ts';
 import { serve } from './commands/serve.ts';
 import { version } from './commands/version.ts';
+import { worker } from './commands/worker.ts';
 import { errorText } from './runtime/app_error.ts';
 
 async function run(): Promise<0 | 1> {
@@ -14,6 +15,8 @@ async function run(): Promise<0 | 1> {
       return serve(line.file, processConsole);
     case 'check-config':
       return checkConfig(line.file, line.effective, processConsole);
+    case 'worker':
+      return worker(processConsole);
     case 'version':
       return version(processConsole);
     case 'help':

@@ -10,6 +10,7 @@ import { ReverseTunnel } from '../gen/gitlab/agent/reverse_tunnel/rpc/reverse_tu
 import { serverMetrics } from '../grpc/method_metrics.ts';
 import { createGrpcServer } from '../grpc/server.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { Bind } from '../net/listen.ts';
 import { createWebSocketTunnel } from '../net/websocket_tunnel.ts';
 import { WindowBudget } from '../net/windows.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
@@ -28,6 +29,7 @@ export async function openAgentApi(options: {
   readonly fallback: (path: string) => AgentMethod | undefined;
   readonly limit: ConnectionLimit;
   readonly metrics: GrpcMetrics;
+  readonly bind: Bind | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
@@ -56,6 +58,7 @@ export async function openAgentApi(options: {
     : {};
   const front = await openFront({
     listen,
+    bind: options.bind,
     handlers: { ...websocket, stream: (stream, headers, _rawHeaders, session) => grpc(stream, headers, session) },
     http2: {
       maxConnectionAgeMs: listen.maxConnectionAgeMs,

@@ -22,14 +22,8 @@ export async function drain(options: {
   log: Log;
 }): Promise<void> {
   const { config, fronts, leave, flush, scope, log } = options;
-  const listens = [
-    config.agent.listen,
-    config.api?.listen,
-    config.privateApi?.listen,
-    config.agent.kubernetesApi?.listen,
-  ];
   for (const front of fronts) front.retire();
-  await scope.sleep(Math.max(...listens.map((listen) => listen?.listenGracePeriodMs ?? 0)));
+  await scope.sleep(graceMs(config));
 
   // What stands in the listeners' backlogs is accepted in the event loop's next turn, at whose end they close.
   await new Promise((resolve) => setImmediate(resolve));
@@ -37,10 +31,26 @@ export async function drain(options: {
   for (const front of fronts) front.drain();
   leave();
 
-  const deadlineMs = config.agent.kubernetesApi?.listen.shutdownGracePeriodMs ?? DEFAULT_SHUTDOWN_GRACE_MS;
+  const deadlineMs = cutAfterMs(config);
   const idle = Promise.all(fronts.map((front) => front.whenIdle()));
   const finished = await Promise.race([idle.then(() => true), scope.sleep(deadlineMs).then(() => false)]);
   if (!finished) log.warn('Shutdown grace period is over, cutting what still runs', { grace_period_ms: deadlineMs });
   for (const front of fronts) front.close();
   await flush();
+}
+
+/** How long `drain` may take, apart from its last reports. */
+export function longestDrainMs(config: Config): number {
+  return graceMs(config) + cutAfterMs(config);
+}
+
+/** How long all listeners go on, for balancers to notice. */
+function graceMs({ agent, api, privateApi }: Config): number {
+  const listens = [agent.listen, api?.listen, privateApi?.listen, agent.kubernetesApi?.listen];
+  return Math.max(...listens.map((listen) => listen?.listenGracePeriodMs ?? 0));
+}
+
+/** When requests that are running are cut. */
+function cutAfterMs({ agent }: Config): number {
+  return agent.kubernetesApi?.listen.shutdownGracePeriodMs ?? DEFAULT_SHUTDOWN_GRACE_MS;
 }

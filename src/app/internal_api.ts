@@ -12,6 +12,7 @@ import { createReflection } from '../modules/grpc_reflection/reflection.ts';
 import { createNotifications } from '../modules/notifications/notifications.ts';
 import { createServerInfo } from '../modules/server_info/server_info.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { Bind } from '../net/listen.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import { createConnectServer } from '../rpc/connect_server.ts';
@@ -33,6 +34,7 @@ export async function openInternalApi(options: {
   readonly gitaly: GitalyClient;
   readonly readiness: Readiness;
   readonly metrics: GrpcMetrics;
+  readonly bind: Bind | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
@@ -41,6 +43,7 @@ export async function openInternalApi(options: {
   const services = [ServerInfo, AgentTracker, ConfigurationProject, Notifications];
   const front = await openFront({
     listen,
+    bind: options.bind,
     handlers: createConnectServer({
       services: [
         createServerInfo(buildInfo),

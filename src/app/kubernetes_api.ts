@@ -7,6 +7,7 @@ import { ProxyHandler } from '../modules/kubernetes_api/proxy_handler.ts';
 import { RequestPreparer, viaOf } from '../modules/kubernetes_api/proxy_request.ts';
 import { ResponseHeaderFilter } from '../modules/kubernetes_api/response_headers.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { Bind } from '../net/listen.ts';
 import type { Log } from '../observability/log.ts';
 import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
@@ -21,6 +22,7 @@ export async function openKubernetesApi(options: {
   readonly users: UserAuthorizer;
   readonly agents: AgentCaller;
   readonly usage: UsageCounters;
+  readonly bind: Bind | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
@@ -40,6 +42,7 @@ export async function openKubernetesApi(options: {
   });
   const front = await openFront({
     listen: config.listen,
+    bind: options.bind,
     handlers: {
       request: (request, response) => proxy.request(request, response),
       shouldUpgrade: (request) => proxy.shouldUpgrade(request),

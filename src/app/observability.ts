@@ -3,7 +3,7 @@ import { Hono } from 'hono';
 import type { ObservabilityConfig } from '../config/config.ts';
 import { type Front, openFront } from '../net/front.ts';
 import type { Log } from '../observability/log.ts';
-import type { Metrics } from '../observability/metrics.ts';
+import type { Scrapes } from '../observability/scrape_metrics.ts';
 import { errorText } from '../runtime/app_error.ts';
 import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
@@ -18,12 +18,12 @@ const NO_BODY = { 'Content-Length': '0' };
 export async function openObservability(options: {
   readonly config: ObservabilityConfig;
   readonly readiness: Readiness;
-  readonly metrics: Metrics;
+  readonly scrapes: Pick<Scrapes, 'page'>;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Promise<Front> {
-  const { config, readiness, metrics, scope, random } = options;
+  const { config, readiness, scrapes, scope, random } = options;
   const log = options.log.with({ mod_name: 'observability' });
   const app = new Hono();
   app.use(async (context, next) => {
@@ -37,7 +37,7 @@ export async function openObservability(options: {
   });
   app.all(config.prometheus.urlPath, async (context) => {
     const { req } = context;
-    const { body, headers } = await metrics.scrapes.page(req.header('accept'), req.header('accept-encoding'));
+    const { body, headers } = await scrapes.page(req.header('accept'), req.header('accept-encoding'));
     return context.body(new Uint8Array(body), 200, headers);
   });
   app.notFound((context) => context.text('404 page not found\n', 404));

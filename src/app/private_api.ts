@@ -6,6 +6,7 @@ import { createHealth } from '../modules/grpc_health/health.ts';
 import { createReflection } from '../modules/grpc_reflection/reflection.ts';
 import { createServerInfo } from '../modules/server_info/server_info.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { Bind } from '../net/listen.ts';
 import { WindowBudget } from '../net/windows.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
@@ -29,6 +30,7 @@ export async function openPrivateApi(options: {
   readonly gateway: Gateway;
   readonly readiness: Readiness;
   readonly metrics: GrpcMetrics;
+  readonly bind: Bind | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
@@ -62,6 +64,7 @@ export async function openPrivateApi(options: {
   for (const url of ownUrls) log.info('Using own private API URL', { url });
   const front = await openFront({
     listen,
+    bind: options.bind,
     handlers: {
       request: ownCalls.request,
       stream(stream, headers, rawHeaders, session) {

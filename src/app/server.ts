@@ -33,25 +33,31 @@ import { openPrivateApi } from './private_api.ts';
 import { Readiness } from './readiness.ts';
 import { openTracer } from './tracing.ts';
 import { startUsageReports } from './usage.ts';
+import type { WorkerPlace } from './workers/worker_place.ts';
+
+interface ServerOptions {
+  readonly config: Config;
+  readonly log: Log;
+  /** How many lines have got lost so far. */
+  readonly droppedLogLines: () => number;
+  readonly signal: AbortSignal;
+  /** Set in a worker: it shares with others what a server alone has to itself. */
+  readonly worker?: WorkerPlace | undefined;
+}
 
 /**
  * Runs the server until `signal` is aborted and everything has drained.
  * @throws AppError if it cannot start; whatever was opened by then is closed
  */
-export async function runServer(options: {
-  config: Config;
-  log: Log;
-  /** How many lines have got lost so far. */
-  droppedLogLines: () => number;
-  signal: AbortSignal;
-}): Promise<void> {
-  const { config, log, droppedLogLines, signal } = options;
+export async function runServer(options: ServerOptions): Promise<void> {
+  const { config, log, signal, worker } = options;
   const scope = new Scope(systemClock);
   const readiness = new Readiness();
   readiness.set('server', 'starting');
   try {
-    const { fronts, leave, flush } = await openFronts(config, log, droppedLogLines, scope, readiness);
+    const { fronts, leave, flush } = await openFronts(options, scope, readiness);
     readiness.set('server', undefined);
+    worker?.ready();
     await aborted(signal);
     readiness.set('server', 'shutting down');
     await drain({ config, fronts, leave, flush, scope, log });
@@ -62,15 +68,13 @@ export async function runServer(options: {
 
 /** Builds the server and opens its ports; the one for probes first, so that it can say what the others wait for. */
 async function openFronts(
-  config: Config,
-  log: Log,
-  droppedLogLines: () => number,
+  { config, log, droppedLogLines, worker }: ServerOptions,
   scope: Scope,
   readiness: Readiness,
 ): Promise<{ fronts: Front[]; leave: () => void; flush: () => Promise<void> }> {
   const random = systemRandom;
-  const base = { scope, log, random };
-  const store = createMemoryStore({ clock: scope.clock });
+  const base = { scope, log, random, bind: worker?.bind };
+  const store = worker?.store ?? createMemoryStore({ clock: scope.clock });
   const presence = new TunnelPresence(store.tunnelDirectory, scope);
   const tunnels = new TunnelRegistry(presence);
   const observed = {
@@ -82,7 +86,7 @@ async function openFronts(
   const limits = createLimits(metrics.registry, log, scope.clock);
   const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics });
   const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
-  const usage = startUsageReports({ ...base, config, gitlab, store });
+  const usage = worker?.usage ?? startUsageReports({ ...base, config, gitlab, store });
   const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents, metrics });
   const { privateApi } = config;
   const waitingRoom = createWaitingRoom(config.server.limits, limits);
@@ -124,9 +128,13 @@ async function openFronts(
   const { listen } = config.agent;
   const externalUrl = config.gitlab?.externalUrl ?? '';
   const perMinute = listen.connectionsPerTokenPerMinute;
-  const observeConnections = metrics.observeLimiter('agent_connection', '{connection/token/m}', perMinute);
+  // One limit for all workers, whose values add up.
+  const ownLimit = perMinute / config.server.workers;
+  const observeConnections = metrics.observeLimiter('agent_connection', '{connection/token/m}', ownLimit);
 
-  await openObservability({ ...base, config: config.observability, readiness, metrics });
+  const { scrapes } = metrics;
+  if (worker === undefined) await openObservability({ ...base, config: config.observability, readiness, scrapes });
+  else worker.observe({ readiness, metrics });
   const fronts = [
     await openAgentApi({
       ...base,

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 export type CommandLine =
   | { readonly command: 'serve'; readonly file: string }
   | { readonly command: 'check-config'; readonly file: string; readonly effective: boolean }
+  | { readonly command: 'worker' }
   | { readonly command: 'version' }
   | { readonly command: 'help' }
   | { readonly command: 'wrong'; readonly message: string };
@@ -39,6 +40,8 @@ export function parseCommandLine(args: readonly string[]): CommandLine {
   const [command, ...rest] = positionals;
   const file = values['configuration-file'];
   if (command === 'check-config') return checkConfigLine(rest, file, values.effective === true);
+  // Its number is for whoever looks at the list of processes.
+  if (command === 'worker') return { command };
   if (command !== undefined) return wrong(`unknown command ${JSON.stringify(command)} for "gitlab-kas"`);
   if (values.effective) return wrong('--effective belongs to check-config');
   if (typeof file !== 'string' || file === '') return wrong('required flag(s) "configuration-file" not set');

@@ -1,66 +1,39 @@
 import process from 'node:process';
 import { runServer } from '../app/server.ts';
+import { runPrimary } from '../app/workers/primary.ts';
+import type { Config } from '../config/config.ts';
 import { loadConfig } from '../config/load.ts';
 import { formatProblem } from '../config/problem.ts';
-import { createJsonLog } from '../observability/json_log.ts';
-import type { Log } from '../observability/log.ts';
-import { createLogQueue, standardError } from '../observability/log_queue.ts';
 import { errorText } from '../runtime/app_error.ts';
-import { systemClock } from '../runtime/clock.ts';
+import { canHandOverConnections } from '../runtime/own_program.ts';
 import { abort, type Console } from './console.ts';
 import { aboutProblems } from './problems.ts';
-
-/** Lines that wait for a slow reader of standard error; then they are dropped, and counted. */
-const logBytes = 4 * 1024 * 1024;
-
-/** How long the last lines may take to get out. */
-const flushMs = 1000;
+import { openProcessLog, type ProcessLog, surviveDefects } from './process_log.ts';
 
 /** Serves until a signal comes. Resolves with the exit status when everything is stopped. */
 export async function serve(file: string, console: Console): Promise<0 | 1> {
   const loaded = await loadConfig(file);
   if ('problems' in loaded) return abort(console, aboutProblems(loaded.problems));
   const { config, warnings } = loaded;
-  const { level } = config.observability.logging;
-  const queue = createLogQueue({
-    clock: systemClock,
-    output: standardError,
-    limitBytes: logBytes,
-    droppedLine: (count) => {
-      const lines: string[] = [];
-      const write = (line: string): void => void lines.push(line);
-      createJsonLog({ level: 'warn', clock: systemClock, write }).warn('Log lines dropped', { count });
-      return lines.join('');
-    },
-  });
-  const log = createJsonLog({ level, clock: systemClock, write: (line) => queue.write(line) });
-  for (const warning of warnings) log.warn(`Configuration: ${formatProblem(warning)}`);
-  surviveDefects(log);
-  const failure = await runServer({
-    config,
-    log,
-    droppedLogLines: () => queue.dropped,
-    signal: shutdownSignal(),
-  }).then(
+  const output = openProcessLog(config.observability.logging.level);
+  for (const warning of warnings) output.log.warn(`Configuration: ${formatProblem(warning)}`);
+  surviveDefects(output.log);
+  const failure = await run(config, output, shutdownSignal()).then(
     () => undefined,
     (error: unknown) => errorText(error),
   );
-  // Whoever should read our standard error has stopped; a thread hangs in its write, and would hang the exit too.
-  if (!(await queue.flush(flushMs))) process.kill(process.pid, 'SIGKILL');
+  await output.flush();
   return failure === undefined ? 0 : abort(console, failure);
 }
 
-/**
- * An exception that nobody caught is a defect in the handling of one request or one agent. All the others are served by the
- * same process, so it goes on: if a request could end it, whoever may send requests could.
- */
-function surviveDefects(log: Log): void {
-  process.on('uncaughtException', (error: unknown) => {
-    log.error('Defect: nobody caught this exception', {
-      error: errorText(error),
-      stack: error instanceof Error ? error.stack : undefined,
-    });
-  });
+/** In this process, or in as many workers as the configuration asks for. */
+async function run(config: Config, { log, pass, dropped }: ProcessLog, signal: AbortSignal): Promise<void> {
+  const { workers } = config.server;
+  if (workers === 1) return await runServer({ config, log, droppedLogLines: dropped, signal });
+  if (canHandOverConnections) return await runPrimary({ config, log, pass, droppedLogLines: dropped, signal });
+  log.warn('server.workers needs the executable, or Node: on Deno one process does all the work', { workers });
+  const alone = { ...config, server: { ...config.server, workers: 1 } };
+  await runServer({ config: alone, log, droppedLogLines: dropped, signal });
 }
 
 /** Aborted by the first SIGINT or SIGTERM. Later ones change nothing: the shutdown has its own deadlines. */

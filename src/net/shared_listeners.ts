@@ -47,9 +47,12 @@ export class SharedListeners {
     link.on<[string]>('listener.close', async ([key]) => {
       const shared = this.#listeners.get(key);
       if (shared === undefined) return;
+      // Who closes a listener leaves because all are to leave; who has died is started again. The last one takes the backlog, too.
+      if ([...shared.takers].every((taker) => taker.link === link)) {
+        await new Promise((resolve) => setImmediate(resolve));
+        await this.#close(key, shared);
+      }
       forget(shared, link);
-      // Who closes a listener leaves because all are to leave; who has died is started again.
-      if (shared.takers.size === 0) await this.#close(key, shared);
     });
   }
 

@@ -10,6 +10,8 @@ export interface MetricOptions<L extends string> {
   readonly name: string;
   readonly help: string;
   readonly labelNames?: readonly L[];
+  /** What the values of several workers make together; default `sum`. */
+  readonly aggregator?: 'sum' | 'first';
 }
 
 /** One sample: a count or a level. */
@@ -35,12 +37,14 @@ abstract class Family<L extends string, S> {
   readonly name: string;
   readonly help: string;
   readonly labelNames: readonly L[];
+  readonly aggregator: 'sum' | 'first';
   protected readonly samples = new Map<string, { readonly labels: Readonly<Record<L, string>>; readonly sample: S }>();
 
-  constructor(registry: Registry, { name, help, labelNames = [] }: MetricOptions<L>) {
+  constructor(registry: Registry, { name, help, labelNames = [], aggregator = 'sum' }: MetricOptions<L>) {
     this.name = name;
     this.help = help;
     this.labelNames = labelNames;
+    this.aggregator = aggregator;
     registry.registerMetric(this as unknown as Metric<L>);
   }
 
@@ -60,8 +64,8 @@ abstract class Family<L extends string, S> {
 
   /** What prom-client's registry asks for. */
   get(): Promise<object> {
-    const { name, help, type } = this;
-    return Promise.resolve({ name, help, type, aggregator: 'sum', values: this.values() });
+    const { name, help, type, aggregator } = this;
+    return Promise.resolve({ name, help, type, aggregator, values: this.values() });
   }
 }
 

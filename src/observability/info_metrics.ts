@@ -15,20 +15,24 @@ export function createInfoMetrics(registry: Registry): void {
     name: 'gitlab_build_info',
     help: 'Version that is served, and when it was built.',
     labelNames: ['built', 'version', 'otel_scope_name', 'otel_scope_version'],
+    aggregator: 'first',
   }).with({ built: buildInfo.builtAt, version: buildInfo.version, ...KAS_SCOPE }).value = 1;
   gaugeFamily(registry, {
     name: 'otel_scope_info',
     help: 'What the labels otel_scope_name and otel_scope_version of other samples refer to.',
     labelNames: ['otel_scope_name', 'otel_scope_version'],
+    aggregator: 'first',
   }).with(KAS_SCOPE).value = 1;
   gaugeFamily(registry, {
     name: 'target_info',
     help: 'What this process is.',
     labelNames: ['service_name', 'service_version'],
+    aggregator: 'first',
   }).with({ service_name: 'gitlab-kas', service_version: buildInfo.version }).value = 1;
   gaugeFamily(registry, {
     name: 'process_virtual_memory_max_bytes',
     help: 'How much virtual memory the process may have, in bytes.',
+    aggregator: 'first',
   }).with({}).value = virtualMemoryLimit();
 }
 

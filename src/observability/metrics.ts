@@ -38,6 +38,7 @@ export function createMetrics(observed: Observed, scope: Scope): Metrics {
   new Gauge({
     name: 'connected_agents_count',
     help: 'Agents that are connected, each counted once whatever its number of pods.',
+    aggregator: 'first', // one directory for all workers
     registers,
     async collect() {
       this.set(await observed.connectedAgents().catch(() => Number.NaN));

@@ -16,7 +16,7 @@ export interface Page {
 
 /** The samples of the registry as the scraper wants them: in Prometheus' text format or as OpenMetrics, compressed or not. */
 export async function metricsPage(
-  registry: Registry,
+  registry: Pick<Registry, 'getMetricsAsArray'>,
   accept: string | undefined,
   acceptEncoding: string | undefined,
 ): Promise<Page> {

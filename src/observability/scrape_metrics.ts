@@ -25,11 +25,18 @@ export class Scrapes {
     requests.with({ code: '503' }); // upstream limits scrapes, and has this one from the beginning
   }
 
-  /** Rejects if a sample could not be had. */
-  async page(accept: string | undefined, acceptEncoding: string | undefined): Promise<Page> {
+  /**
+   * Rejects if a sample could not be had.
+   * @param all whose samples are on the page; default: those of this process
+   */
+  async page(
+    accept: string | undefined,
+    acceptEncoding: string | undefined,
+    all: () => Promise<Pick<Registry, 'getMetricsAsArray'>> = () => Promise.resolve(this.#registry),
+  ): Promise<Page> {
     this.#inFlight.inc();
     try {
-      const page = await metricsPage(this.#registry, accept, acceptEncoding);
+      const page = await metricsPage(await all(), accept, acceptEncoding);
       this.#served.inc();
       return page;
     } catch (error) {

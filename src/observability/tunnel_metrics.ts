@@ -24,6 +24,7 @@ export function createTunnelMetrics(registry: Registry, count: () => TunnelCount
   new Gauge({
     name: 'gitlab_kas_agents',
     help: 'Agents that have a tunnel to this node.',
+    aggregator: 'first', // an agent's pods may be with several workers: only the primary process knows
     registers,
     collect() {
       this.set(count().agents);

@@ -19,7 +19,7 @@ export const serverSection = section({
       doc: 'Compress what is sent to agents: saves bandwidth, costs CPU here and at the agent.',
     }),
     workers: autoOr({
-      doc: 'Processes that share the work, on a machine with several cores; `auto` is one for each core. Not on Deno.',
+      doc: 'Processes that share the work, on a machine with several cores; `auto` is one for each core. On Deno there is always one.',
       least: 1,
       most: 128,
       default: 1,

@@ -13,10 +13,10 @@ import { Scope } from '../../runtime/scope.ts';
 import { createMemoryStore } from '../memory/memory_store.ts';
 import { MAX_EVENTS_PER_NAME, MAX_IDS_PER_COUNTER, MemoryUsageCounters } from '../memory/usage_counters.ts';
 import type { UsageCounters, UsageReports } from '../usage_counters.ts';
-import { CountedUsage, collectUsage } from './counted_usage.ts';
 import { serveStore } from './dispatcher.ts';
 import { createStoreClient } from './store_client.ts';
 import { TunnelBoard } from './tunnel_board.ts';
+import { collectUsage, UsageHandOver } from './usage_hand_over.ts';
 import { WorkerTunnels } from './worker_tunnels.ts';
 
 /** A worker's store, whose other end is in the memory of another process. */
@@ -50,19 +50,19 @@ usageCountersContract(
   (): UsageCounters & UsageReports => {
     const clock = new FakeClock();
     const { here, there } = linkedPair();
-    const reports = new MemoryUsageCounters();
+    const [counters, reports] = [new MemoryUsageCounters(), new MemoryUsageCounters()];
     collectUsage(there, reports);
-    const counted = new CountedUsage(here, new Scope(clock));
+    new UsageHandOver(counters, here, new Scope(clock));
     /** Everything counted so far is where it is reported. */
     const arrived = () => {
       clock.advance(1000);
       return reports;
     };
     return {
-      increment: (counter) => counted.increment(counter),
-      addUnique: (counter, id) => counted.addUnique(counter, id),
-      addUserEvent: (name, userId, projectId) => counted.addUserEvent(name, userId, projectId),
-      addEvent: (name, event) => counted.addEvent(name, event),
+      increment: (counter) => counters.increment(counter),
+      addUnique: (counter, id) => counters.addUnique(counter, id),
+      addUserEvent: (name, userId, projectId) => counters.addUserEvent(name, userId, projectId),
+      addEvent: (name, event) => counters.addEvent(name, event),
       metrics: () => arrived().metrics(),
       subtractMetrics: (sent) => arrived().subtractMetrics(sent),
       events: (limit) => arrived().events(limit),

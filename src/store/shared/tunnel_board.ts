@@ -19,6 +19,11 @@ export class TunnelBoard {
     this.#machine = machine;
   }
 
+  /** How many agents have been announced, each counted once. */
+  get agents(): number {
+    return this.#counts.size;
+  }
+
   /** A worker whose own private API is at `url`: from now on it is told of the others, and they of it. */
   join(url: string, link: Link): void {
     const agentIds = new Set<bigint>();

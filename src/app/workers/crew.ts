@@ -1,0 +1,156 @@
+import type { Log } from '../../observability/log.ts';
+import { AppError, errorText } from '../../runtime/app_error.ts';
+import { Backoff } from '../../runtime/backoff.ts';
+import type { Link } from '../../runtime/link.ts';
+import type { Random } from '../../runtime/random.ts';
+import type { Scope } from '../../runtime/scope.ts';
+import { StatusCode } from '../../runtime/status_code.ts';
+import type { Readiness } from '../readiness.ts';
+import type { WorkerEnd, WorkerProcess } from './worker_process.ts';
+
+/** A worker that has ended is started again after so long, longer each time. */
+const RESTART = { initMs: 100, maxMs: 30_000, resetMs: 120_000, factor: 2, jitter: 0.2 };
+/** How often workers are asked whether they are well, and after what silence they are taken for dead. */
+const ASK_MS = 2000;
+const SILENT_MS = 30_000;
+
+export interface CrewOptions {
+  /** How many workers there are to be. */
+  readonly size: number;
+  start(number: number): WorkerProcess;
+  /** A worker is there: `link` is to be served, until the returned function is called. */
+  serve(number: number, link: Link): () => void;
+  /** Says of each worker what it lacks. */
+  readonly readiness: Readiness;
+  readonly scope: Scope;
+  readonly random: Random;
+  readonly log: Log;
+}
+
+/** The workers of a server. Those that end before their time are started again, once all have been there together. */
+export class Crew {
+  readonly #options: CrewOptions;
+  readonly #workers = new Map<number, WorkerProcess>();
+  /** Closed when nobody is started any more. */
+  readonly #starting: Scope;
+  #wasComplete = false;
+  readonly #kept: Promise<void>[] = [];
+
+  constructor(options: CrewOptions) {
+    this.#options = options;
+    this.#starting = options.scope.child();
+    options.scope.own({ close: () => this.#kill() });
+  }
+
+  /** The links to the workers that are running. */
+  *links(): Iterable<Link> {
+    for (const { link } of this.#workers.values()) yield link;
+  }
+
+  /**
+   * Resolves when all workers are ready, or the crew is told to leave before.
+   * @throws AppError what the first of them says that cannot start
+   */
+  async start(): Promise<void> {
+    const numbers = Array.from({ length: this.#options.size }, (_, i) => i + 1);
+    const ready = numbers.map(
+      (number) => new Promise<void>((resolve, reject) => this.#kept.push(this.#keep(number, resolve, reject))),
+    );
+    await Promise.race([Promise.all(ready), Promise.all(this.#kept)]);
+    this.#wasComplete = true;
+  }
+
+  /** Tells all to leave. Resolves when they have; who takes longer than `deadlineMs` is killed. */
+  async leave(deadlineMs: number): Promise<void> {
+    const { scope, log } = this.#options;
+    this.#starting.close();
+    for (const link of this.links()) link.tell('worker.shutdown');
+    const left = Promise.all(this.#kept).then(() => true);
+    if (await Promise.race([left, scope.sleep(deadlineMs).then(() => false)])) return;
+    log.warn('Killing workers that have not ended in time', { workers: [...this.#workers.keys()] });
+    this.#kill();
+    await left;
+  }
+
+  /** Runs one worker after another. */
+  async #keep(number: number, ready: () => void, failed: (error: AppError) => void): Promise<void> {
+    const { scope, random, log, readiness } = this.#options;
+    const backoff = new Backoff(RESTART, { clock: scope.clock, random });
+    do {
+      const { end, failure } = await this.#runOnce(number, ready);
+      if (this.#starting.closed) {
+        if (end !== 0) log.warn('A worker has not left in order', { worker: number, ...fieldsOf(end), error: failure });
+        return;
+      }
+      if (!this.#wasComplete) {
+        const text = failure ?? `worker ${number} ended with ${end} while it started`;
+        failed(new AppError(StatusCode.FailedPrecondition, text));
+        return;
+      }
+      readiness.set(nameOf(number), 'has ended, is started again');
+      const delayMs = Math.round(backoff.nextMs());
+      log.error('A worker has ended, it is started again', {
+        worker: number,
+        ...fieldsOf(end),
+        error: failure,
+        delay_ms: delayMs,
+      });
+      await this.#starting.sleep(delayMs);
+    } while (!this.#starting.closed);
+  }
+
+  async #runOnce(number: number, ready: () => void): Promise<{ end: WorkerEnd; failure: string | undefined }> {
+    const { start, serve, scope, readiness, log } = this.#options;
+    readiness.set(nameOf(number), 'starting');
+    const worker = start(number);
+    this.#workers.set(number, worker);
+    const { link, pid } = worker;
+    const stopServing = serve(number, link);
+    const watching = scope.child();
+    let failure: string | undefined;
+    link.on<[string]>('worker.failed', ([text]) => {
+      failure = text;
+    });
+    link.on('worker.ready', () => {
+      log.info('A worker is ready', { worker: number, worker_pid: pid });
+      readiness.set(nameOf(number), undefined);
+      ready();
+      void this.#watch(worker, watching);
+    });
+    const end = await worker.ended;
+    watching.close();
+    this.#workers.delete(number);
+    stopServing();
+    return { end, failure };
+  }
+
+  /** Asks now and then what the worker lacks. Who has nothing to say at all serves nobody, and is killed. */
+  async #watch(worker: WorkerProcess, scope: Scope): Promise<void> {
+    const { readiness, log } = this.#options;
+    const { number, link } = worker;
+    while (await scope.sleep(ASK_MS)) {
+      const answer = link.call<readonly string[]>('worker.health').catch((error: unknown) => [errorText(error)]);
+      const missing = await Promise.race([answer, scope.sleep(SILENT_MS).then(() => undefined)]);
+      if (scope.closed) return;
+      if (missing !== undefined) readiness.set(nameOf(number), missing.length === 0 ? undefined : missing.join('; '));
+      else {
+        log.error('A worker does not answer, killing it', { worker: number, worker_pid: worker.pid });
+        worker.kill();
+        return;
+      }
+    }
+  }
+
+  #kill(): void {
+    this.#starting.close();
+    for (const worker of this.#workers.values()) worker.kill();
+  }
+}
+
+function nameOf(number: number): string {
+  return `worker ${number}`;
+}
+
+function fieldsOf(end: WorkerEnd): Record<string, unknown> {
+  return typeof end === 'number' ? { exit_status: end } : { ended_by: end };
+}

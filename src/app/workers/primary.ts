@@ -1,0 +1,145 @@
+import process from 'node:process';
+import type { Config } from '../../config/config.ts';
+import { packConfig } from '../../config/transfer.ts';
+import { createGitLabClient } from '../../gitlab/create_client.ts';
+import { SharedListeners } from '../../net/shared_listeners.ts';
+import type { Log } from '../../observability/log.ts';
+import { createMetrics } from '../../observability/metrics.ts';
+import { identity } from '../../runtime/build_info.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import { systemRandom } from '../../runtime/random.ts';
+import { Scope } from '../../runtime/scope.ts';
+import { createMemoryStore } from '../../store/memory/memory_store.ts';
+import { MemoryUsageCounters } from '../../store/memory/usage_counters.ts';
+import { type AskedStore, serveStore } from '../../store/shared/dispatcher.ts';
+import { TunnelBoard } from '../../store/shared/tunnel_board.ts';
+import { collectUsage } from '../../store/shared/usage_hand_over.ts';
+import { longestDrainMs } from '../drain.ts';
+import { openObservability } from '../observability.ts';
+import { Readiness } from '../readiness.ts';
+import { startUsageReports, type Usage } from '../usage.ts';
+import { Crew } from './crew.ts';
+import { MergedMetrics } from './merged_metrics.ts';
+import { createPrivateFolder } from './private_folder.ts';
+import { shareOf } from './share.ts';
+import type { StartMessage } from './start_message.ts';
+import { startWorkerProcess } from './worker_process.ts';
+
+interface PrimaryOptions {
+  readonly config: Config;
+  readonly log: Log;
+  /** Takes whole lines of the workers' logs. */
+  readonly pass: (lines: string) => void;
+  /** How many lines have got lost so far. */
+  readonly droppedLogLines: () => number;
+  readonly signal: AbortSignal;
+}
+
+/** Beyond what a drain may last by itself. */
+const SPARE_MS = 15_000;
+
+/**
+ * Runs the server in several workers until `signal` is aborted and everything has drained. This process, the primary, serves nobody
+ * but probes and scrapes: it owns the listening sockets and what the workers share (docs/architecture.md, more cores).
+ * @throws AppError if a worker cannot start; whatever was opened by then is closed
+ */
+export async function runPrimary(options: PrimaryOptions): Promise<void> {
+  const { config, log, droppedLogLines, signal } = options;
+  const scope = new Scope(systemClock);
+  const base = { scope, log, random: systemRandom };
+  const readiness = new Readiness();
+  readiness.set('server', 'starting');
+  const listeners = new SharedListeners();
+  try {
+    const usageCounters = new MemoryUsageCounters();
+    const store = createMemoryStore({ clock: scope.clock });
+    const board = new TunnelBoard();
+    const crew = createCrew(options, { scope, readiness, listeners, store, board, usageCounters });
+    const observed = {
+      connectedAgents: () => store.agentDirectory.count(),
+      tunnels: () => ({ idle: 0, busy: 0, agents: board.agents }),
+      droppedLogLines,
+    };
+    const { registry, scrapes } = createMetrics(observed, scope);
+    const merged = new MergedMetrics({ ...base, own: registry, links: () => crew.links() });
+    await openObservability({
+      ...base,
+      config: config.observability,
+      readiness,
+      scrapes: { page: (accept, encoding) => scrapes.page(accept, encoding, () => merged.collect()) },
+    });
+    log.info('Starting workers', { workers: config.server.workers });
+    const shutdown = aborted(signal);
+    await Promise.race([crew.start(), shutdown]);
+    const usage = reportUsage(config, usageCounters, base);
+    readiness.set('server', undefined);
+    await shutdown;
+    readiness.set('server', 'shutting down');
+    await crew.leave(longestDrainMs(config) + SPARE_MS);
+    await usage.flush();
+  } finally {
+    scope.close();
+    await listeners.close();
+  }
+}
+
+function createCrew(
+  { config, log, pass }: PrimaryOptions,
+  shared: {
+    readonly scope: Scope;
+    readonly readiness: Readiness;
+    readonly listeners: SharedListeners;
+    readonly store: AskedStore;
+    readonly board: TunnelBoard;
+    readonly usageCounters: MemoryUsageCounters;
+  },
+): Crew {
+  const { scope, readiness, listeners, store, board, usageCounters } = shared;
+  const folder = scope.own(createPrivateFolder());
+  const packed = packConfig(shareOf(config, config.server.workers));
+  return new Crew({
+    size: config.server.workers,
+    start: (number) =>
+      startWorkerProcess(number, {
+        line: pass,
+        strange: (text) => log.error('A worker wrote to its standard error', { worker: number, text }),
+      }),
+    serve(number, link) {
+      const ownSocket = `${folder.path}/worker-${number}.sock`;
+      const ownUrl = `unix://${ownSocket}`;
+      link.on('worker.start', (): StartMessage => ({ config: packed, number, ownSocket }));
+      link.on('worker.joins', () => board.join(ownUrl, link));
+      listeners.serve(link);
+      const unsubscribe = serveStore(link, store);
+      collectUsage(link, usageCounters);
+      return () => {
+        listeners.gone(link);
+        board.leave(ownUrl);
+        unsubscribe();
+      };
+    },
+    readiness,
+    scope,
+    random: systemRandom,
+    log,
+  });
+}
+
+/** One process tells GitLab what all have counted. */
+function reportUsage(
+  config: Config,
+  usageCounters: MemoryUsageCounters,
+  base: { readonly scope: Scope; readonly log: Log; readonly random: typeof systemRandom },
+): Usage {
+  const { scope } = base;
+  const { env } = process;
+  const gitlab =
+    config.gitlab &&
+    scope.own(createGitLabClient({ ...base, config: config.gitlab, clock: scope.clock, identity, env }));
+  return startUsageReports({ ...base, config, gitlab, store: { usageCounters } });
+}
+
+function aborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

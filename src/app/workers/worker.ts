@@ -1,0 +1,61 @@
+import type { Config } from '../../config/config.ts';
+import { bindThrough } from '../../net/bind_through.ts';
+import type { Log } from '../../observability/log.ts';
+import { systemClock } from '../../runtime/clock.ts';
+import type { Link } from '../../runtime/link.ts';
+import { Scope } from '../../runtime/scope.ts';
+import { MemoryUsageCounters } from '../../store/memory/usage_counters.ts';
+import { createStoreClient } from '../../store/shared/store_client.ts';
+import { UsageHandOver } from '../../store/shared/usage_hand_over.ts';
+import { WorkerTunnels } from '../../store/shared/worker_tunnels.ts';
+import { runServer } from '../server.ts';
+import { isUsageReported, type Usage, uncounted } from '../usage.ts';
+import type { StartMessage } from './start_message.ts';
+import type { WorkerPlace } from './worker_place.ts';
+
+interface WorkerOptions {
+  readonly link: Link;
+  readonly start: StartMessage;
+  readonly config: Config;
+  readonly log: Log;
+  readonly droppedLogLines: () => number;
+}
+
+/**
+ * Runs the server as one of several workers, until the primary process at the other end of the link says that all are to leave.
+ * @throws AppError if it cannot start
+ */
+export async function runWorker(options: WorkerOptions): Promise<void> {
+  const { link, config, log, droppedLogLines } = options;
+  const shutdown = new AbortController();
+  link.on('worker.shutdown', () => shutdown.abort());
+  const scope = new Scope(systemClock);
+  try {
+    const worker = createPlace(options, scope);
+    await runServer({ config, log, droppedLogLines, signal: shutdown.signal, worker });
+  } finally {
+    scope.close();
+  }
+}
+
+function createPlace({ link, start, config, log }: WorkerOptions, scope: Scope): WorkerPlace {
+  const usageCounters = new MemoryUsageCounters();
+  const ownUrl = `unix://${start.ownSocket}`;
+  const tunnelDirectory = new WorkerTunnels({ link, ownUrl });
+  link.tell('worker.joins', ownUrl);
+  return {
+    bind: bindThrough(link, scope),
+    store: { ...createStoreClient(link, log), tunnelDirectory, usageCounters },
+    usage: isUsageReported(config) ? handOver(usageCounters, link, scope) : uncounted,
+    observe({ readiness, metrics }) {
+      link.on('worker.health', () => readiness.missing);
+      link.on('worker.metrics', () => metrics.registry.getMetricsAsJSON());
+    },
+    ready: () => link.tell('worker.ready'),
+  };
+}
+
+function handOver(counters: MemoryUsageCounters, link: Link, scope: Scope): Usage {
+  const usage = new UsageHandOver(counters, link, scope);
+  return { counters, flush: () => usage.flush() };
+}

@@ -1,0 +1,17 @@
+import type { Bind } from '../../net/listen.ts';
+import type { Metrics } from '../../observability/metrics.ts';
+import type { Store } from '../../store/store.ts';
+import type { Readiness } from '../readiness.ts';
+import type { Usage } from '../usage.ts';
+
+/** What a worker shares with its siblings, in place of what a server alone has to itself (docs/architecture.md, more cores). */
+export interface WorkerPlace {
+  /** Listens on the ports that all workers share. */
+  readonly bind: Bind;
+  readonly store: Store;
+  readonly usage: Usage;
+  /** Whoever answers probes and scrapes for all workers asks these from now on. */
+  observe(own: { readonly readiness: Readiness; readonly metrics: Metrics }): void;
+  /** All ports are open. */
+  ready(): void;
+}
