@@ -15,6 +15,7 @@ import { createWebSocketTunnel } from '../net/websocket_tunnel.ts';
 import { WindowBudget } from '../net/windows.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
+import type { Tracer } from '../observability/tracer.ts';
 import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
@@ -30,6 +31,7 @@ export async function openAgentApi(options: {
   readonly limit: ConnectionLimit;
   readonly metrics: GrpcMetrics;
   readonly bind: Bind | undefined;
+  readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
@@ -46,6 +48,7 @@ export async function openAgentApi(options: {
     },
     compress: server.agentCompression,
     metrics: (path) => metrics.get(path),
+    tracer: options.tracer,
     log,
   });
   const websocket = listen.websocket

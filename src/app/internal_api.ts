@@ -15,6 +15,7 @@ import { type Front, openFront } from '../net/front.ts';
 import type { Bind } from '../net/listen.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
+import type { Tracer } from '../observability/tracer.ts';
 import { createConnectServer } from '../rpc/connect_server.ts';
 import { createJwtAdmission } from '../rpc/jwt_admission.ts';
 import { buildInfo } from '../runtime/build_info.ts';
@@ -35,6 +36,7 @@ export async function openInternalApi(options: {
   readonly readiness: Readiness;
   readonly metrics: GrpcMetrics;
   readonly bind: Bind | undefined;
+  readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
@@ -64,6 +66,7 @@ export async function openInternalApi(options: {
         log,
       }),
       metrics,
+      tracer: options.tracer,
       scope,
       log,
     }),

@@ -9,6 +9,7 @@ import { ResponseHeaderFilter } from '../modules/kubernetes_api/response_headers
 import { type Front, openFront } from '../net/front.ts';
 import type { Bind } from '../net/listen.ts';
 import type { Log } from '../observability/log.ts';
+import type { Tracer } from '../observability/tracer.ts';
 import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
@@ -23,11 +24,12 @@ export async function openKubernetesApi(options: {
   readonly agents: AgentCaller;
   readonly usage: UsageCounters;
   readonly bind: Bind | undefined;
+  readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Promise<Front> {
-  const { config, externalUrl, users, agents, usage, scope, random } = options;
+  const { config, externalUrl, users, agents, usage, tracer, scope, random } = options;
   const log = options.log.with({ mod_name: 'kubernetes_api' });
   const proxy = new ProxyHandler({
     preparer: new RequestPreparer({ config, externalUrl, serverName: identity, users, clock: scope.clock, log }),
@@ -38,6 +40,7 @@ export async function openKubernetesApi(options: {
     }),
     agents,
     usage,
+    tracer,
     scope,
   });
   const front = await openFront({

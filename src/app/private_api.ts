@@ -10,6 +10,7 @@ import type { Bind } from '../net/listen.ts';
 import { WindowBudget } from '../net/windows.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
+import type { Tracer } from '../observability/tracer.ts';
 import { AGENT_METHODS } from '../routing/agent_methods.ts';
 import type { Gateway } from '../routing/gateway.ts';
 import { createConnectServer } from '../rpc/connect_server.ts';
@@ -31,17 +32,19 @@ export async function openPrivateApi(options: {
   readonly readiness: Readiness;
   readonly metrics: GrpcMetrics;
   readonly bind: Bind | undefined;
+  readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Promise<Front> {
-  const { config, server, gateway, readiness, metrics, scope, log, random } = options;
+  const { config, server, gateway, readiness, metrics, tracer, scope, log, random } = options;
   const { listen, ownUrls } = config;
   const toAgents = createGrpcServer({
     methods: AGENT_METHODS.map((path) => gateway.method(path)),
     compress: false,
     // Streams both ways between nodes, whatever they are to agents.
     metrics: (path) => metrics.server(path, 'bidi_stream'),
+    tracer,
     log,
   });
   const agentServices = new Set(AGENT_METHODS.map(serviceOf));
@@ -58,6 +61,7 @@ export async function openPrivateApi(options: {
       log,
     }),
     metrics,
+    tracer,
     scope,
     log,
   });

@@ -73,7 +73,8 @@ async function openFronts(
   readiness: Readiness,
 ): Promise<{ fronts: Front[]; leave: () => void; flush: () => Promise<void> }> {
   const random = systemRandom;
-  const base = { scope, log, random, bind: worker?.bind };
+  const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
+  const base = { scope, log, random, bind: worker?.bind, tracer };
   const store = worker?.store ?? createMemoryStore({ clock: scope.clock });
   const presence = new TunnelPresence(store.tunnelDirectory, scope);
   const tunnels = new TunnelRegistry(presence);
@@ -85,7 +86,6 @@ async function openFronts(
   const metrics = createMetrics(observed, scope);
   const limits = createLimits(metrics.registry, log, scope.clock);
   const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics });
-  const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
   const usage = worker?.usage ?? startUsageReports({ ...base, config, gitlab, store });
   const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents, metrics });
   const { privateApi } = config;

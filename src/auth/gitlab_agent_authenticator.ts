@@ -37,18 +37,18 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
     return this.#cache.peek(token);
   }
 
-  async authenticate(token: string, { signal, correlationId }: CallOptions): Promise<AgentInfo> {
+  async authenticate(token: string, options: CallOptions): Promise<AgentInfo> {
     try {
       return await this.#cache.get(
         {
           key: token,
           hash: () => tokenHash(token),
-          ask: (asking) => this.#ask(token, { signal: asking, correlationId }),
+          ask: (asking) => this.#ask(token, { ...options, signal: asking }),
         },
-        signal,
+        options.signal,
       );
     } catch (error) {
-      if (signal.aborted) throw abortError(signal);
+      if (options.signal.aborted) throw abortError(options.signal);
       throw refusal(error) ?? new AppError(StatusCode.Unavailable, 'unavailable', { cause: error });
     }
   }

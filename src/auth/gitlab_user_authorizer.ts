@@ -33,14 +33,14 @@ export class GitLabUserAuthorizer implements UserAuthorizer {
     return this.#jobs.peek(jobToken);
   }
 
-  ciJob(_agentId: bigint, jobToken: string, { signal, correlationId }: CallOptions): Promise<AllowedAgentsForJob> {
+  ciJob(_agentId: bigint, jobToken: string, options: CallOptions): Promise<AllowedAgentsForJob> {
     return this.#jobs.get(
       {
         key: jobToken,
         hash: () => tokenHash(jobToken),
-        ask: (asking) => this.#gitlab.allowedAgents(jobToken, { signal: asking, correlationId }),
+        ask: (asking) => this.#gitlab.allowedAgents(jobToken, { ...options, signal: asking }),
       },
-      signal,
+      options.signal,
     );
   }
 
@@ -48,17 +48,17 @@ export class GitLabUserAuthorizer implements UserAuthorizer {
     return this.#users.peek(keyOf(credential));
   }
 
-  proxyUser(credential: UserCredential, { signal, correlationId }: CallOptions): Promise<ProxyUser> {
+  proxyUser(credential: UserCredential, options: CallOptions): Promise<ProxyUser> {
     return this.#users.get(
       {
         key: keyOf(credential),
         hash: () => tokenHash(keyOf(credential)),
         ask: async (asking) => ({
           kind: 'gitlab',
-          response: await this.#gitlab.authorizeProxyUser(credential, { signal: asking, correlationId }),
+          response: await this.#gitlab.authorizeProxyUser(credential, { ...options, signal: asking }),
         }),
       },
-      signal,
+      options.signal,
     );
   }
 }

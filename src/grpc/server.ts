@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { MethodMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
+import type { Tracer } from '../observability/tracer.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { type CallSession, ServerCall } from './server_call.ts';
@@ -22,6 +23,8 @@ export interface GrpcServerOptions {
   readonly compress: boolean;
   /** Where calls of a method are counted, by its path. */
   readonly metrics?: (path: string) => MethodMetrics | undefined;
+  /** Makes a span for each call, part of the client's trace if that says so. */
+  readonly tracer?: Tracer | undefined;
   readonly log: Log;
 }
 
@@ -29,6 +32,7 @@ export interface GrpcServerOptions {
 export function createGrpcServer(
   options: GrpcServerOptions,
 ): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, session: CallSession, rawHeaders?: string[]) => void {
+  const { tracer } = options;
   const methods = new Map(options.methods.map((method) => [method.path, method]));
   const services = new Set(options.methods.map((method) => serviceOf(method.path)));
 
@@ -45,6 +49,10 @@ export function createGrpcServer(
     const method = methods.get(path) ?? options.fallback?.(path);
     const compress = options.compress && encoding === 'gzip';
     const call = new ServerCall(stream, headers, session, method?.path ?? path, compress, onDefect, rawHeaders);
+    if (tracer !== undefined) {
+      const name = call.path.slice(1);
+      call.span = tracer.start(name, 'server', { continued: call.metadata('traceparent') }, { 'rpc.method': name });
+    }
     if (method === undefined) {
       call.end(unknownMethod(path, services));
       return;

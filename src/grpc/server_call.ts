@@ -12,12 +12,14 @@ import {
   validCorrelationId,
 } from '../observability/correlation_id.ts';
 import type { MethodMetrics } from '../observability/grpc_metrics.ts';
+import type { Fields } from '../observability/log.ts';
+import type { RequestContext, Span } from '../observability/tracer.ts';
 import type { Timer } from '../runtime/clock.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { frameOf } from './frame.ts';
 import { type MessageHandler, MessageReader } from './message_reader.ts';
-import type { GrpcStatus } from './status.ts';
+import { type GrpcStatus, statusText } from './status.ts';
 import { parseGrpcTimeout, statusTrailers } from './status_wire.ts';
 
 /** What a call needs to know of the HTTP/2 connection it came on. */
@@ -68,6 +70,8 @@ export class ServerCall implements MessageHandler {
   readonly clientCompresses: boolean;
   /** Says in the answer's headers that its messages may be compressed, though `write` does not compress them. */
   passesCompressed = false;
+  /** What is done for this call is part of it, and it ends with the call; undefined without tracing. */
+  span: Span | undefined;
   /** How the call ends at its deadline; to a stream without an end of its own that may be as good as any. */
   deadlineStatus = DEADLINE_PASSED;
   readonly #stream: CarryingStream;
@@ -147,6 +151,16 @@ export class ServerCall implements MessageHandler {
   countIn(metrics: MethodMetrics): void {
     this.#metrics = metrics;
     metrics.started();
+  }
+
+  /** What all log lines about this call have. */
+  trail(): Fields {
+    return { ...(this.span && { trace_id: this.span.traceId }), correlation_id: this.correlationId() };
+  }
+
+  /** How somebody else is asked for the sake of this call. */
+  onBehalf(signal: AbortSignal): RequestContext & { readonly signal: AbortSignal; readonly correlationId: string } {
+    return { signal, correlationId: this.correlationId(), span: this.span };
   }
 
   get over(): boolean {
@@ -267,6 +281,7 @@ export class ServerCall implements MessageHandler {
   /** Ends the call. The sink hears nothing more. */
   end(status: GrpcStatus): void {
     if (this.#over) return;
+    if (this.span !== undefined) endSpan(this.span, status);
     this.#finish(status.code);
     const stream = this.#stream;
     if (stream.destroyed || stream.closed) return;
@@ -322,6 +337,7 @@ export class ServerCall implements MessageHandler {
 
   #closed(): void {
     if (this.#over) return;
+    this.span?.end('the client has gone');
     this.#finish(StatusCode.Canceled);
     this.#sink?.cancelled();
   }
@@ -335,4 +351,9 @@ export class ServerCall implements MessageHandler {
     if (this.#paused) this.#stream.resume();
     this.#whenOver?.();
   }
+}
+
+function endSpan(span: Span, status: GrpcStatus): void {
+  span.set({ 'rpc.grpc.status_code': status.code });
+  span.end(status.code === StatusCode.OK ? undefined : statusText(status));
 }

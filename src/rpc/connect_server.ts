@@ -6,6 +6,7 @@ import { serverMetrics } from '../grpc/method_metrics.ts';
 import type { FrontHandlers } from '../net/front.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
+import type { Tracer } from '../observability/tracer.ts';
 import { errorText } from '../runtime/app_error.ts';
 import type { Scope } from '../runtime/scope.ts';
 import type { StatusCode } from '../runtime/status_code.ts';
@@ -16,6 +17,7 @@ import { type Incoming, universalRequest } from './incoming.ts';
 import type { Admission } from './jwt_admission.ts';
 import { http1Outgoing, http2Outgoing, type Outgoing, send } from './outgoing.ts';
 import { protocolOf } from './protocol.ts';
+import { createTracingInterceptor } from './traced_calls.ts';
 import { answerUnknown } from './unknown_method.ts';
 
 /** Puts a module's services on a router. */
@@ -32,15 +34,16 @@ export function createConnectServer(options: {
   readonly services: readonly Services[];
   readonly admit: Admission;
   readonly metrics: GrpcMetrics;
+  readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
 }): Required<Pick<FrontHandlers, 'request' | 'stream'>> {
-  const { admit, scope, log } = options;
+  const { admit, tracer, scope, log } = options;
   const defect = (error: unknown) => log.error('Defect in serving a call', { error: errorText(error) });
   const router = createConnectRouter({
     acceptCompression: [compressionGzip],
     readMaxBytes: MAX_MESSAGE_BYTES,
-    interceptors: [countMessages, createErrorInterceptor(log)],
+    interceptors: [countMessages, ...(tracer ? [createTracingInterceptor(tracer)] : []), createErrorInterceptor(log)],
     requestGate(context) {
       try {
         admit(context);

@@ -81,18 +81,13 @@ export class ConfigurationSource {
    * The message for the agent with its configuration at a commit, serialized.
    * Rejects with ConfigurationError, or AppError if the file could not be fetched.
    */
-  response(
-    agent: AgentWithRepository,
-    commitId: string,
-    log: Log,
-    { signal, correlationId }: CallOptions,
-  ): Promise<Uint8Array> {
+  response(agent: AgentWithRepository, commitId: string, log: Log, options: CallOptions): Promise<Uint8Array> {
     const of = `${placeOf(agent.repository)}\n${agent.name}\n${commitId}`;
     if (this.#ready?.of === of) return Promise.resolve(this.#ready.bytes);
     if (this.#response?.of !== of) {
       const flight = new SharedFlight(
         async (asking) => {
-          const bytes = await this.#fetch(agent, commitId, log, { signal: asking, correlationId });
+          const bytes = await this.#fetch(agent, commitId, log, { ...options, signal: asking });
           this.#ready = { of, bytes };
           return bytes;
         },
@@ -102,14 +97,14 @@ export class ConfigurationSource {
       );
       this.#response = { of, flight };
     }
-    return this.#response.flight.join(signal);
+    return this.#response.flight.join(options.signal);
   }
 
   async #fetch(agent: AgentWithRepository, commitId: string, log: Log, options: CallOptions): Promise<Uint8Array> {
     const path = configurationPath(agent.name);
     const configuration = parseConfiguration(await this.#readFile(agent, path, commitId, options));
     warn(configuration, log.with({ commit_id: commitId, file: path }));
-    this.#tellGitLab(agent.id, configuration.forGitLab, log, options.correlationId);
+    this.#tellGitLab(agent.id, configuration.forGitLab, log, options);
     const { gitops, observability, ciAccess, containerScanning, remoteDevelopment, flux } = configuration.file;
     const response = create(ConfigurationResponseSchema, {
       commitId,
@@ -150,12 +145,12 @@ export class ConfigurationSource {
   }
 
   /** In the background: what GitLab makes of it never concerns the agent. */
-  #tellGitLab(agentId: bigint, configuration: JsonObject, log: Log, correlationId: string | undefined): void {
+  #tellGitLab(agentId: bigint, configuration: JsonObject, log: Log, asking: CallOptions): void {
     const hash = createHash('sha256').update(JSON.stringify(configuration)).digest('base64');
     if (hash === this.#told) return;
     this.#told = hash;
     const { gitlab, scope } = this.#deps;
-    const options = { signal: scope.signal, correlationId };
+    const options = { ...asking, signal: scope.signal };
     gitlab.postAgentConfiguration(agentId, configuration, options).catch((error: unknown) => {
       if (this.#told === hash) this.#told = '';
       if (scope.closed) return;

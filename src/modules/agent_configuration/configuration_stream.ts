@@ -91,11 +91,7 @@ export class ConfigurationStream {
     const agent = await this.#authenticate();
     if (typeof agent === 'number') return agent;
     if (!hasRepository(agent)) return pollPeriodMs;
-    const log = base.with({
-      agent_id: agent.id,
-      project_id: agent.projectPath,
-      correlation_id: this.#call.correlationId(),
-    });
+    const log = base.with({ agent_id: agent.id, project_id: agent.projectPath, ...this.#call.trail() });
     const source = this.#bind(agent);
     await this.#registration?.renew(agent, log);
     const commitId = await this.#newCommit(source, agent, log);
@@ -175,7 +171,7 @@ export class ConfigurationStream {
   }
 
   #asking(): CallOptions {
-    return { signal: this.#scope.signal, correlationId: this.#call.correlationId() };
+    return this.#call.onBehalf(this.#scope.signal);
   }
 
   #bind(agent: AgentWithRepository): ConfigurationSource {

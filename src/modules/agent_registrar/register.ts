@@ -69,15 +69,11 @@ async function change(
   apply: (connection: AgentConnection) => Promise<void>,
 ): Promise<void> {
   const { id: agentId, projectId } =
-    agents.peek(token) ??
-    (await agents.authenticate(token, {
-      signal: call.session.scope.signal,
-      correlationId: call.correlationId(),
-    }));
+    agents.peek(token) ?? (await agents.authenticate(token, call.onBehalf(call.session.scope.signal)));
   try {
     await apply({ agentId, projectId, connectionId: request.podId });
   } catch (error) {
-    log.error(failure, { agent_id: agentId, error: errorText(error), correlation_id: call.correlationId() });
+    log.error(failure, { agent_id: agentId, error: errorText(error), ...call.trail() });
     throw new AppError(StatusCode.Unavailable, failure, { cause: error });
   }
 }

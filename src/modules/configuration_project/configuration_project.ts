@@ -9,6 +9,7 @@ import { validateGitalyInfo, validateGitalyRepository } from '../../gitlab/gital
 import { Validator } from '../../gitlab/validation.ts';
 import type { Log } from '../../observability/log.ts';
 import { correlationId } from '../../rpc/correlation.ts';
+import { requestSpan } from '../../rpc/traced_calls.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
@@ -54,7 +55,12 @@ async function listed(
     return await gitaly.listFiles(
       { gitaly: gitalyInfo, repository },
       { revision: revisionOf(defaultBranch), path: FOLDER },
-      { signal: context.signal, correlationId: correlation(), ...(timeoutMs !== undefined && { timeoutMs }) },
+      {
+        signal: context.signal,
+        correlationId: correlation(),
+        span: context.values.get(requestSpan),
+        ...(timeoutMs !== undefined && { timeoutMs }),
+      },
     );
   } catch (error) {
     if (context.signal.aborted) throw error;

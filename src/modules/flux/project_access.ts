@@ -28,15 +28,15 @@ export class ProjectAccess {
   }
 
   /** Rejects if that could not be found out, or with the signal's reason when it fires. */
-  mayRead(token: string, projectPath: string, { signal, correlationId }: CallOptions): Promise<boolean> {
+  mayRead(token: string, projectPath: string, options: CallOptions): Promise<boolean> {
     const key = `${token.length}:${token}${projectPath}`;
     return this.#cache.get(
       {
         key,
         hash: () => tokenHash(key),
-        ask: (asking) => this.#gitlab.verifyProjectAccess(token, projectPath, { signal: asking, correlationId }),
+        ask: (asking) => this.#gitlab.verifyProjectAccess(token, projectPath, { ...options, signal: asking }),
       },
-      signal,
+      options.signal,
     );
   }
 }

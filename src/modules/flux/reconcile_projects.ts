@@ -75,7 +75,7 @@ function tellOfPushes(
 ): void {
   const { access, usage, metrics, log } = deps;
   const scope = call.session.scope.child();
-  const asking = { signal: scope.signal, correlationId: call.correlationId() };
+  const asking = call.onBehalf(scope.signal);
   const queue = new PushQueue({
     async handle({ id, fullPath }: Project) {
       if (!(await access.mayRead(token, fullPath, asking)) || call.over) return;

@@ -6,6 +6,7 @@ import { HeaderExtraSchema } from '../../gen/gitlab/agent/gitlab_access/rpc/gitl
 import type { HttpRequest_Header } from '../../gen/gitlab/agent/grpctool/grpctool_pb.ts';
 import type { Values } from '../../gen/gitlab/agent/prototool/prototool_pb.ts';
 import type { GitLabClient } from '../../gitlab/client.ts';
+import type { ServerCall } from '../../grpc/server_call.ts';
 import { addConnectionTokens, canonicalHeaderName, HOP_BY_HOP_HEADERS } from '../../http_over_grpc/header_name.ts';
 import type { ValueList } from '../../http_over_grpc/http_wire.ts';
 import { type MakeRequest, ServedRequest } from '../../http_over_grpc/served_request.ts';
@@ -36,7 +37,7 @@ export function createGitLabAccess(deps: {
       if (gitlab === undefined) {
         throw new AppError(StatusCode.Unimplemented, 'this server has no GitLab to hand requests to');
       }
-      new ServedRequest(call, (head) => requestMaker(gitlab, token, call.correlationId(), head, log), log).start();
+      new ServedRequest(call, (head) => requestMaker(gitlab, token, call, head, log), log).start();
     },
   };
 }
@@ -44,19 +45,19 @@ export function createGitLabAccess(deps: {
 function requestMaker(
   gitlab: Pick<GitLabClient, 'moduleRequest'>,
   token: string,
-  correlationId: string,
+  call: ServerCall,
   { request, extra }: HttpRequest_Header,
   log: Log,
 ): MakeRequest {
   const { method = '', urlPath: path = '', header = {}, query = {} } = request ?? {};
-  if (log.debugEnabled) log.debug(`Handling ${method} ${path}`, { correlation_id: correlationId });
+  if (log.debugEnabled) log.debug(`Handling ${method} ${path}`, call.trail());
   const module = moduleName(extra);
   if (Object.keys(header).some((name) => name.toLowerCase() === 'upgrade')) {
     throw new AppError(StatusCode.Unavailable, 'connection upgrade is not supported');
   }
   const asked = { method, module, path, query: lists(query), headers: lists(header) };
   return async (body, signal) => {
-    const answer = await gitlab.moduleRequest(token, { ...asked, body }, { signal, correlationId });
+    const answer = await gitlab.moduleRequest(token, { ...asked, body }, call.onBehalf(signal));
     return { status: answer.status, headers: responseHeaders(answer.headers), body: answer.body };
   };
 }

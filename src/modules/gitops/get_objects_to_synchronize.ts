@@ -34,11 +34,7 @@ export function createGetObjectsToSynchronize(
         call.end(OK);
         return;
       }
-      const log = base.with({
-        project_id: request.projectId,
-        agent_id: agent.id,
-        correlation_id: call.correlationId(),
-      });
+      const log = base.with({ project_id: request.projectId, agent_id: agent.id, ...call.trail() });
       const scope = call.session.scope.child();
       const loop = new PollLoop(scope);
       const unsubscribe = deps.events.subscribe(({ project }) => {

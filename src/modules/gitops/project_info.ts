@@ -36,18 +36,18 @@ export class ProjectInfos {
    * Rejects with AppError: Unauthenticated, PermissionDenied, NotFound if GitLab refuses, Unavailable if that could not be
    * found out; with the signal's reason when it fires.
    */
-  async get(token: string, projectPath: string, { signal, correlationId }: CallOptions): Promise<ProjectInfo> {
+  async get(token: string, projectPath: string, options: CallOptions): Promise<ProjectInfo> {
     const key = `${token.length}:${token}${projectPath}`;
     const ask = async (asking: AbortSignal) => {
-      const answer = await this.#gitlab.projectInfo(token, projectPath, { signal: asking, correlationId });
+      const answer = await this.#gitlab.projectInfo(token, projectPath, { ...options, signal: asking });
       const { projectId: id, gitalyInfo: gitaly, gitalyRepository: repository } = answer;
       if (gitaly === undefined || repository === undefined) throw new AppError(StatusCode.Internal, 'no repository');
       return { id, gitaly, repository };
     };
     try {
-      return await this.#cache.get({ key, hash: () => tokenHash(key), ask }, signal);
+      return await this.#cache.get({ key, hash: () => tokenHash(key), ask }, options.signal);
     } catch (error) {
-      if (signal.aborted) throw error;
+      if (options.signal.aborted) throw error;
       throw refusal(error) ?? new AppError(StatusCode.Unavailable, 'unavailable', { cause: error });
     }
   }

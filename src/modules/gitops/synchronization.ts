@@ -64,7 +64,7 @@ export class Synchronization {
     this.#request = request;
     this.#ref = refName(request.ref);
     this.#scope = scope;
-    this.#asking = { signal: scope.signal, correlationId: call.correlationId() };
+    this.#asking = call.onBehalf(scope.signal);
     this.#log = log.with({ git_ref: this.#ref ?? request.ref?.ref.value });
     this.#backoff = new Backoff(BACKOFF, { clock: scope.clock, random: deps.random });
   }

@@ -1,7 +1,8 @@
 import { type ProxyUser, refusalStatus, type UserAuthorizer, type UserCredential } from '../../auth/user_authorizer.ts';
 import type { AllowedAgentsForJob } from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { CallOptions } from '../../gitlab/client.ts';
-import type { Log } from '../../observability/log.ts';
+import type { Fields, Log } from '../../observability/log.ts';
+import type { RequestContext } from '../../observability/tracer.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 import type { Credentials } from './credentials.ts';
@@ -39,7 +40,7 @@ interface Grant {
 }
 
 /** The request on whose behalf a question is asked. Both functions are called only if there is something to ask, or to log. */
-export interface AskingRequest {
+export interface AskingRequest extends RequestContext {
   /** Fires when the client goes away or the server stops. */
   signal(): AbortSignal;
   correlationId(): string;
@@ -174,7 +175,7 @@ export class Gatekeeper {
     if (refusalStatus(error) === undefined)
       return this.#fail('Failed to authorize user session', agentId, error, asking);
     if (this.#log.debugEnabled) {
-      const fields = { agent_id: agentId, error: text, correlation_id: asking.correlationId() };
+      const fields = { agent_id: agentId, error: text, ...trailOf(asking) };
       this.#log.debug('Authorize proxy user error', fields);
     }
     return { kind: 'refused', status: 401, message: 'Unauthorized' };
@@ -188,21 +189,26 @@ export class Gatekeeper {
 
   #refuse(status: number, what: string, agentId: bigint, asking: AskingRequest, error?: string): Refusal {
     if (this.#log.debugEnabled) {
-      this.#log.debug(what, { agent_id: agentId, error, correlation_id: asking.correlationId() });
+      this.#log.debug(what, { agent_id: agentId, error, ...trailOf(asking) });
     }
     return { kind: 'refused', status, message: error === undefined ? what : `${what}: ${error}` };
   }
 
   #fail(what: string, agentId: bigint, error: unknown, asking: AskingRequest, detail?: string): Refusal {
     if (!isAbort(error)) {
-      this.#log.error(what, { agent_id: agentId, error: errorText(error), correlation_id: asking.correlationId() });
+      this.#log.error(what, { agent_id: agentId, error: errorText(error), ...trailOf(asking) });
     }
     return { kind: 'refused', status: 500, message: detail === undefined ? what : `${what}: ${detail}` };
   }
 }
 
+/** What all log lines about a request have. */
+export function trailOf(asking: Pick<AskingRequest, 'correlationId' | 'span'>): Fields {
+  return { ...(asking.span && { trace_id: asking.span.traceId }), correlation_id: asking.correlationId() };
+}
+
 function optionsOf(asking: AskingRequest): CallOptions {
-  return { signal: asking.signal(), correlationId: asking.correlationId() };
+  return { signal: asking.signal(), correlationId: asking.correlationId(), span: asking.span };
 }
 
 /** Nobody is to blame when the client has gone away, or the server is stopping, before there was an answer. */

@@ -6,6 +6,7 @@ import type { ResponseHead } from '../../http_over_grpc/http_wire.ts';
 import { createUpgradeResponse } from '../../net/upgrade_response.ts';
 import { writeHead } from '../../net/write_head.ts';
 import { newCorrelationId, REQUEST_ID_HEADER, validCorrelationId } from '../../observability/correlation_id.ts';
+import type { Span, Tracer } from '../../observability/tracer.ts';
 import { MAKE_REQUEST } from '../../routing/agent_methods.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { UsageCounters } from '../../store/usage_counters.ts';
@@ -19,6 +20,7 @@ export interface ProxyHandlerDeps {
   readonly responses: ResponseHeaderFilter;
   readonly agents: AgentCaller;
   readonly usage: UsageCounters;
+  readonly tracer: Tracer | undefined;
   readonly scope: Scope;
 }
 
@@ -49,8 +51,10 @@ export class ProxyHandler {
 
   #handle(request: IncomingMessage, response: ServerResponse, upgrade?: UpgradeSocket, bodyLength?: number): void {
     response.on('error', ignore); // 'close' follows
-    const asking = new ClientRequest(request, response, this.#deps.scope, bodyLength);
-    const prepared = this.#deps.preparer.prepare(asking);
+    const { preparer, scope, tracer } = this.#deps;
+    const asking = new ClientRequest(request, response, scope, bodyLength);
+    if (tracer !== undefined) asking.span = startSpan(tracer, request, response, upgrade);
+    const prepared = preparer.prepare(asking);
     if (prepared instanceof Promise) {
       void prepared.then((later) => {
         if (!response.destroyed) this.#go(request, response, asking, later, upgrade);
@@ -71,6 +75,7 @@ export class ProxyHandler {
     }
     const { preparer, responses, agents, usage } = this.#deps;
     countUsage(usage, prepared);
+    asking.span?.set({ agent_id: Number(prepared.agentId) });
     const policy = new ProxyPolicy(prepared, preparer, responses, request, asking);
     const exchange = new HttpExchange(request, response, policy, upgrade);
     exchange.start(agents, prepared.agentId, MAKE_REQUEST, prepared.head, asking);
@@ -82,6 +87,7 @@ class ClientRequest implements ProxyRequest, CallContext {
   readonly url: string;
   readonly rawHeaders: readonly string[];
   readonly bodyLength?: number;
+  span: Span | undefined;
   readonly #response: ServerResponse;
   readonly #scope: Scope;
   #correlationId: string | undefined;
@@ -149,6 +155,29 @@ function headerOf(rawHeaders: readonly string[], name: string): string | undefin
   for (let i = 0; i + 1 < rawHeaders.length; i += 2)
     if (rawHeaders[i]?.toLowerCase() === name) return rawHeaders[i + 1];
   return undefined;
+}
+
+/** The span of a request: a trace of its own, since anybody may ask here, that refers to the client's if it has one. */
+function startSpan(
+  tracer: Tracer,
+  request: IncomingMessage,
+  response: ServerResponse,
+  upgrade: UpgradeSocket | undefined,
+): Span {
+  const linked = headerOf(request.rawHeaders, 'traceparent');
+  const span = tracer.start('k8s-proxy', 'server', { linked }, { 'http.request.method': request.method ?? '' });
+  let ended = false;
+  const end = () => {
+    if (ended) return;
+    ended = true;
+    // A connection that was upgraded has no response any more.
+    const status = response.headersSent ? response.statusCode : upgrade && 101;
+    if (status !== undefined) span.set({ 'http.response.status_code': status });
+    span.end(status === undefined ? 'the client has gone' : undefined);
+  };
+  response.once('close', end);
+  upgrade?.socket.once('close', end);
+  return span;
 }
 
 function ignore(): void {}

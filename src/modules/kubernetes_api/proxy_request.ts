@@ -3,7 +3,7 @@ import type { KubernetesApiConfig } from '../../config/config.ts';
 import type { RequestHead } from '../../http_over_grpc/http_wire.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { type AccessForm, type AskingRequest, type Decision, Gatekeeper, type Refusal } from './authorize.ts';
+import { type AccessForm, type AskingRequest, type Decision, Gatekeeper, type Refusal, trailOf } from './authorize.ts';
 import { addCorsHeaders, checkOrigin, preflightHeaders } from './cors.ts';
 import { parseCredentials } from './credentials.ts';
 import { type IncomingHead, readIncomingHead } from './incoming_head.ts';
@@ -79,7 +79,7 @@ export class RequestPreparer {
     if (origin === 'refused') {
       if (log.debugEnabled) {
         log.debug(`Received Origin ${JSON.stringify(head.origin)} is not in configured allowed origins`, {
-          correlation_id: request.correlationId(),
+          ...trailOf(request),
         });
       }
       return emptyAnswer(403, []);
@@ -95,6 +95,7 @@ export class RequestPreparer {
       userAgent: head.userAgent,
       pretty: findValues(target.query, 'pretty')?.[0],
       allowedOrigin: origin.allowed,
+      traceId: request.span?.traceId,
     };
     const path = pathBelow(target.path, this.#deps.config.urlPathPrefix);
     if (path === undefined) return this.#wrongPrefix(request, target, asker);
@@ -119,7 +120,7 @@ export class RequestPreparer {
   ): Answer {
     const { log, serverName } = this.#deps;
     const what = `HTTP->gRPC: ${step}`;
-    if (log.debugEnabled) log.debug(what, { agent_id: agentId, error, correlation_id: request.correlationId() });
+    if (log.debugEnabled) log.debug(what, { agent_id: agentId, error, ...trailOf(request) });
     const message = error === undefined ? what : `${what}: ${error}`;
     return statusResponse({ status, message }, asker, serverName);
   }
@@ -131,7 +132,7 @@ export class RequestPreparer {
       log.debug(message, {
         url_path: target.path,
         url_path_prefix: config.urlPathPrefix,
-        correlation_id: request.correlationId(),
+        ...trailOf(request),
       });
     }
     return statusResponse({ status: 400, message }, asker, serverName);
@@ -155,7 +156,7 @@ export class RequestPreparer {
 
   #unauthorized(request: AskingRequest, error: string, logError = error): Refusal {
     const { log } = this.#deps;
-    if (log.debugEnabled) log.debug('Unauthorized', { error: logError, correlation_id: request.correlationId() });
+    if (log.debugEnabled) log.debug('Unauthorized', { error: logError, ...trailOf(request) });
     return { kind: 'refused', status: 401, message: `Unauthorized: ${error}` };
   }
 

@@ -19,6 +19,8 @@ export interface Asker {
   /** The query parameter `pretty`. */
   readonly pretty: string | undefined;
   readonly allowedOrigin: string | undefined;
+  /** For whoever helps the asker; undefined without tracing. */
+  readonly traceId?: string | undefined;
 }
 
 export interface Failure {
@@ -73,10 +75,11 @@ export function statusResponse(failure: Failure, asker: Asker, server: string): 
   if (code === 429 || code === 503) headers.push('Retry-After', RETRY_AFTER_SECONDS);
   headers.push('Server', server, 'X-Content-Type-Options', 'nosniff');
   const chosen = negotiate(asker.accept);
+  const trace = asker.traceId === undefined ? '' : `. Trace ID: ${asker.traceId}`;
   if (chosen === undefined) {
     const types = STATUS_MEDIA_TYPES.join(', ');
     const text = `Failed to negotiate output media type: only the following media types are accepted: ${types}`;
-    return answer(406, headers, 'text/plain; charset=utf-8', Buffer.from(`GitLab Agent Server: ${text}\n`));
+    return answer(406, headers, 'text/plain; charset=utf-8', Buffer.from(`GitLab Agent Server: ${text}${trace}\n`));
   }
   const reason = reasons.get(code);
   const status: Status = {
@@ -84,7 +87,7 @@ export function statusResponse(failure: Failure, asker: Asker, server: string): 
     apiVersion: 'v1',
     metadata: {},
     status: 'Failure',
-    message: `GitLab Agent Server: ${failure.message}`,
+    message: `GitLab Agent Server: ${failure.message}${trace}`,
     ...(reason === undefined ? {} : { reason }),
     code,
   };

@@ -1,4 +1,4 @@
-import type { Attributes, Span, SpanKind } from '../../../src/observability/tracer.ts';
+import type { Attributes, Span, SpanKind, Tracer } from '../../../src/observability/tracer.ts';
 
 /** A span that keeps what it is told, and its children. */
 export class RecordingSpan implements Span {
@@ -29,5 +29,22 @@ export class RecordingSpan implements Span {
 
   end(error?: string): void {
     this.ends.push(error);
+  }
+}
+
+/** Makes such spans. */
+export class RecordingTracer implements Tracer {
+  readonly spans: RecordingSpan[] = [];
+  readonly origins: Parameters<Tracer['start']>[2][] = [];
+
+  start(name: string, kind: SpanKind, from?: Parameters<Tracer['start']>[2], attributes?: Attributes): RecordingSpan {
+    const span = new RecordingSpan(name, kind, attributes);
+    this.spans.push(span);
+    this.origins.push(from);
+    return span;
+  }
+
+  shutdown(): Promise<void> {
+    return Promise.resolve();
   }
 }
