@@ -138,10 +138,12 @@ export function openThrough(tunnel: Tunnel, method: string, sink: CallSink, { sp
 }
 
 /** What goes along to the nodes on the way. */
-function metadataForNodes({ span, correlationId }: CallContext): Metadata {
+function metadataForNodes(context: CallContext): Metadata {
+  const { span } = context;
   const metadata = new Map<string, readonly string[]>();
   if (span !== undefined) metadata.set('traceparent', [span.traceparent]);
-  if (correlationId !== undefined) metadata.set(CORRELATION_METADATA, [correlationId()]);
+  const correlationId = context.correlationId?.();
+  if (correlationId !== undefined) metadata.set(CORRELATION_METADATA, [correlationId]);
   return metadata;
 }
 
