@@ -1,4 +1,6 @@
+import type { AgentAuthenticator } from '../auth/agent_authenticator.ts';
 import { type AgentMethod, authenticated } from '../auth/agent_method.ts';
+import { AgentProof } from '../auth/agent_proof.ts';
 import type { ConnectionLimit } from '../auth/connection_limit.ts';
 import type { AgentListen, ServerConfig } from '../config/config.ts';
 import { AgentConfiguration } from '../gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
@@ -10,6 +12,7 @@ import { ReverseTunnel } from '../gen/gitlab/agent/reverse_tunnel/rpc/reverse_tu
 import { serverMetrics } from '../grpc/method_metrics.ts';
 import { createGrpcServer } from '../grpc/server.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { FrontLimits } from '../net/gate.ts';
 import type { Bind } from '../net/listen.ts';
 import { createWebSocketTunnel } from '../net/websocket_tunnel.ts';
 import { WindowBudget } from '../net/windows.ts';
@@ -28,16 +31,18 @@ export async function openAgentApi(options: {
   readonly methods: readonly AgentMethod[];
   /** For paths that no method has. */
   readonly fallback: (path: string) => AgentMethod | undefined;
+  readonly agents: AgentAuthenticator;
   readonly limit: ConnectionLimit;
   readonly metrics: GrpcMetrics;
   readonly bind: Bind | undefined;
   readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
+  readonly limits: FrontLimits;
   readonly random: Random;
 }): Promise<Front> {
   const { listen, server, limit, scope, log, random } = options;
-  const guard = { limit, log };
+  const guard = { limit, proof: new AgentProof(options.agents), log };
   const services = [ReverseTunnel, AgentConfiguration, AgentRegistrar, GitLabFlux, GitlabAccess, Gitops];
   const metrics = serverMetrics(services, options.metrics);
   const grpc = createGrpcServer({
@@ -56,13 +61,14 @@ export async function openAgentApi(options: {
         serverHeader: identity,
         scope,
         log,
-        accept: (transport, remoteAddress) => front.accept(transport, remoteAddress),
+        accept: (...transport) => front.accept(...transport),
       })
     : {};
   const front = await openFront({
     listen,
     bind: options.bind,
     handlers: { ...websocket, stream: (stream, headers, _rawHeaders, session) => grpc(stream, headers, session) },
+    overloaded: 'HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\nContent-Length: 0\r\n\r\n',
     http2: {
       maxConnectionAgeMs: listen.maxConnectionAgeMs,
       limitPings: true,
@@ -71,6 +77,7 @@ export async function openAgentApi(options: {
         totalBytes: server.memory.totalBytes,
       }),
     },
+    limits: options.limits,
     scope,
     log,
     random,

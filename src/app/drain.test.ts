@@ -33,6 +33,7 @@ function setUp(from: Config = config) {
     address: '',
     accept: () => {},
     retire: () => done.push(`${name} retires`),
+    prove: () => {},
     stopAccepting: () => done.push(`${name} stops accepting`),
     drain: () => done.push(`${name} drains`),
     whenIdle: () => new Promise((resolve) => becomeIdle.push(resolve)),

@@ -12,6 +12,7 @@ import { createReflection } from '../modules/grpc_reflection/reflection.ts';
 import { createNotifications } from '../modules/notifications/notifications.ts';
 import { createServerInfo } from '../modules/server_info/server_info.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { FrontLimits } from '../net/gate.ts';
 import type { Bind } from '../net/listen.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
@@ -39,6 +40,7 @@ export async function openInternalApi(options: {
   readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
+  readonly limits: FrontLimits;
   readonly random: Random;
 }): Promise<Front> {
   const { listen, store, gitaly, readiness, metrics, scope, log, random } = options;
@@ -67,11 +69,13 @@ export async function openInternalApi(options: {
       }),
       metrics,
       tracer: options.tracer,
+      prove: (connection) => front.prove(connection),
       scope,
       log,
     }),
     http1: { requestTimeoutMs: REQUEST_TIMEOUT_MS },
     http2: { maxConnectionAgeMs: listen.maxConnectionAgeMs, limitPings: true },
+    limits: options.limits,
     scope,
     log,
     random,

@@ -1,12 +1,15 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Http2ServerRequest, Http2ServerResponse, type IncomingHttpHeaders, type ServerHttp2Stream } from 'node:http2';
+import { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { UserAuthorizer } from '../auth/user_authorizer.ts';
 import type { KubernetesApiConfig } from '../config/config.ts';
 import type { AgentCaller } from '../grpc/call.ts';
 import { ProxyHandler } from '../modules/kubernetes_api/proxy_handler.ts';
 import { RequestPreparer, viaOf } from '../modules/kubernetes_api/proxy_request.ts';
 import { ResponseHeaderFilter } from '../modules/kubernetes_api/response_headers.ts';
+import { statusResponse } from '../modules/kubernetes_api/status_response.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { FrontLimits } from '../net/gate.ts';
+import type { StreamHandler } from '../net/http2_server.ts';
 import type { Bind } from '../net/listen.ts';
 import type { Log } from '../observability/log.ts';
 import type { Tracer } from '../observability/tracer.ts';
@@ -27,6 +30,7 @@ export async function openKubernetesApi(options: {
   readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
+  readonly limits: FrontLimits;
   readonly random: Random;
 }): Promise<Front> {
   const { config, externalUrl, users, agents, usage, tracer, scope, random } = options;
@@ -41,6 +45,7 @@ export async function openKubernetesApi(options: {
     agents,
     usage,
     tracer,
+    prove: (connection) => front.prove(connection),
     scope,
   });
   const front = await openFront({
@@ -50,9 +55,11 @@ export async function openKubernetesApi(options: {
       request: (request, response) => proxy.request(request, response),
       shouldUpgrade: (request) => proxy.shouldUpgrade(request),
       upgrade: (request, socket, head, giveBack) => proxy.upgrade(request, socket, head, giveBack),
-      stream: (stream, headers, rawHeaders) => overHttp2(proxy, stream, headers, rawHeaders),
+      stream: (...stream) => overHttp2(proxy, ...stream),
     },
     unknownAlpn: 'ignore',
+    overloaded: overloadedAnswer(),
+    limits: options.limits,
     scope,
     log,
     random,
@@ -61,15 +68,20 @@ export async function openKubernetesApi(options: {
   return front;
 }
 
+/** What kubectl, or the proxy in front, hears where there are too many connections: the bytes of an answer. */
+function overloadedAnswer(): string {
+  const nobody = { accept: undefined, userAgent: undefined, pretty: undefined, allowedOrigin: undefined };
+  const message = 'Too many connections, try again later';
+  const { headers, body } = statusResponse({ status: 503, message }, nobody, identity);
+  let head = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n';
+  for (let i = 0; i + 1 < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
+  return `${head}\r\n${body.toString()}`;
+}
+
 /** Node's classes for HTTP/2 do what those for HTTP/1.1 do, as far as the proxy goes, but have no type in common with them. */
-function overHttp2(
-  proxy: ProxyHandler,
-  stream: ServerHttp2Stream,
-  headers: IncomingHttpHeaders,
-  rawHeaders: string[],
-): void {
+function overHttp2(proxy: ProxyHandler, ...[stream, headers, rawHeaders, session]: Parameters<StreamHandler>): void {
   const request = new Http2ServerRequest(stream, headers, {}, rawHeaders) as unknown as IncomingMessage;
   const response = new Http2ServerResponse(stream) as unknown as ServerResponse;
   const declared = Number(headers['content-length'] ?? -1);
-  proxy.request(request, response, stream.endAfterHeaders ? 0 : declared);
+  proxy.request(request, response, { bodyLength: stream.endAfterHeaders ? 0 : declared, session });
 }

@@ -1,6 +1,72 @@
 import type { LimitsConfig } from '../config/config.ts';
-import type { Limits } from '../observability/limits.ts';
+import type { FrontLimits, OpenConnections } from '../net/gate.ts';
+import type { LimitName, LimitScope, Limits } from '../observability/limits.ts';
+import type { Log } from '../observability/log.ts';
 import { WaitingRoom } from '../routing/waiting_room.ts';
+import { fileLimit } from '../runtime/file_limit.ts';
+
+/** What the process keeps for itself: log, files, GitLab, Gitaly, Redis, other nodes, probes. */
+const reservedFiles = (limit: number): number => Math.min(1024, Math.max(64, Math.floor(limit / 8)));
+
+/** How many connections all listeners together may have, with the file descriptors that the process has got. */
+export function createOpenConnections(config: LimitsConfig, log: Log, limit = fileLimit()): OpenConnections {
+  if (limit === undefined) return { max: Number.POSITIVE_INFINITY, open: 0 };
+  const max = Math.max(1, limit - reservedFiles(limit));
+  if (max < config.connectionsPerListener) {
+    log.warn('There are fewer file descriptors than connections allowed', {
+      max,
+      file_descriptors: limit,
+      hint: 'raise the limit (ulimit -n, LimitNOFILE=), or lower server.limits.connections_per_listener',
+    });
+  }
+  return { max, open: 0 };
+}
+
+/** Connections for probes and metrics, which have to be possible when all others are taken. */
+const OBSERVABILITY_CONNECTIONS = 32;
+
+/** What each listener with credentials takes. */
+export function createFrontLimits(
+  config: LimitsConfig,
+  limits: Limits,
+  shared: OpenConnections,
+): (listener: LimitScope) => FrontLimits {
+  return (listener) => limitsOf(config, limits, listener, shared);
+}
+
+/** For probes and scrapes, which come without credentials; their connections do not count with the others. */
+export function observabilityLimits(config: LimitsConfig, limits: Limits): FrontLimits {
+  const connectionsPerListener = Math.min(config.connectionsPerListener, OBSERVABILITY_CONNECTIONS);
+  const limited = limitsOf({ ...config, connectionsPerListener }, limits, 'observability', undefined);
+  return { ...limited, newcomers: connectionsPerListener, newcomerMs: undefined };
+}
+
+function limitsOf(
+  config: LimitsConfig,
+  limits: Limits,
+  listener: LimitScope,
+  shared: OpenConnections | undefined,
+): FrontLimits {
+  const hit = (name: LimitName, key: string, max: number) => limits.hit(name, listener, `server.limits.${key}`, max);
+  const perListener = config.connectionsPerListener;
+  const unauthenticated = config.unauthenticatedConnectionsPerListener;
+  return {
+    connections: perListener,
+    newcomers: unauthenticated,
+    newcomerMs: config.unauthenticatedTimeMs,
+    shared,
+    headerBytes: config.headerBytes,
+    streamsPerConnection: config.streamsPerConnection,
+    hits: {
+      connections: hit('connections', 'connections_per_listener', perListener),
+      fileDescriptors: limits.hit('file_descriptors', listener, 'ulimit -n', shared?.max ?? 0),
+      newcomers: hit('unauthenticated_connections', 'unauthenticated_connections_per_listener', unauthenticated),
+      newcomerTime: hit('unauthenticated_time', 'unauthenticated_time', config.unauthenticatedTimeMs / 1000),
+      headerBytes: hit('header_bytes', 'header_bytes', config.headerBytes),
+      streams: hit('streams_per_connection', 'streams_per_connection', config.streamsPerConnection),
+    },
+  };
+}
 
 /** Where requests wait for a tunnel, as large as configured. */
 export function createWaitingRoom(config: LimitsConfig, limits: Limits): WaitingRoom {

@@ -2,6 +2,7 @@ import { getRequestListener } from '@hono/node-server';
 import { Hono } from 'hono';
 import type { ObservabilityConfig } from '../config/config.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { FrontLimits } from '../net/gate.ts';
 import type { Log } from '../observability/log.ts';
 import type { Scrapes } from '../observability/scrape_metrics.ts';
 import { errorText } from '../runtime/app_error.ts';
@@ -21,6 +22,7 @@ export async function openObservability(options: {
   readonly scrapes: Pick<Scrapes, 'page'>;
   readonly scope: Scope;
   readonly log: Log;
+  readonly limits: FrontLimits;
   readonly random: Random;
 }): Promise<Front> {
   const { config, readiness, scrapes, scope, random } = options;
@@ -49,6 +51,7 @@ export async function openObservability(options: {
   const front = await openFront({
     listen: config.listen,
     handlers: { request: (request, response) => void listener(request, response) },
+    limits: options.limits,
     scope,
     log,
     random,

@@ -6,6 +6,7 @@ import { createHealth } from '../modules/grpc_health/health.ts';
 import { createReflection } from '../modules/grpc_reflection/reflection.ts';
 import { createServerInfo } from '../modules/server_info/server_info.ts';
 import { type Front, openFront } from '../net/front.ts';
+import type { FrontLimits } from '../net/gate.ts';
 import type { Bind } from '../net/listen.ts';
 import { WindowBudget } from '../net/windows.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
@@ -33,6 +34,7 @@ export async function openPrivateApi(options: {
   readonly metrics: GrpcMetrics;
   readonly bind: Bind | undefined;
   readonly tracer: Tracer | undefined;
+  readonly limits: FrontLimits;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
@@ -62,6 +64,7 @@ export async function openPrivateApi(options: {
     }),
     metrics,
     tracer,
+    prove: (connection) => front.prove(connection),
     scope,
     log,
   });
@@ -81,6 +84,7 @@ export async function openPrivateApi(options: {
       limitPings: true,
       windows: nodeWindows(server),
     },
+    limits: options.limits,
     scope,
     log,
     random,

@@ -26,7 +26,7 @@ import { createGitops } from './gitops.ts';
 import { createIdentities } from './identities.ts';
 import { openInternalApi } from './internal_api.ts';
 import { openKubernetesApi } from './kubernetes_api.ts';
-import { createWaitingRoom } from './limits.ts';
+import { createFrontLimits, createOpenConnections, createWaitingRoom, observabilityLimits } from './limits.ts';
 import { openObservability } from './observability.ts';
 import { createOtherNodes } from './other_nodes.ts';
 import { openPrivateApi } from './private_api.ts';
@@ -85,6 +85,7 @@ async function openFronts(
   };
   const metrics = createMetrics(observed, scope);
   const limits = createLimits(metrics.registry, log, scope.clock);
+  const limitsOf = createFrontLimits(config.server.limits, limits, createOpenConnections(config.server.limits, log));
   const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics });
   const usage = worker?.usage ?? startUsageReports({ ...base, config, gitlab, store });
   const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents, metrics });
@@ -133,14 +134,18 @@ async function openFronts(
   const observeConnections = metrics.observeLimiter('agent_connection', '{connection/token/m}', ownLimit);
 
   const { scrapes } = metrics;
-  if (worker === undefined) await openObservability({ ...base, config: config.observability, readiness, scrapes });
-  else worker.observe({ readiness, metrics });
+  if (worker === undefined) {
+    const own = observabilityLimits(config.server.limits, limits);
+    await openObservability({ ...base, config: config.observability, limits: own, readiness, scrapes });
+  } else worker.observe({ readiness, metrics });
   const fronts = [
     await openAgentApi({
       ...base,
       listen,
       server: config.server,
       metrics: metrics.grpc,
+      agents,
+      limits: limitsOf('agent_api'),
       methods: [
         connect,
         getConfiguration,
@@ -171,7 +176,15 @@ async function openFronts(
   ];
   if (config.api !== undefined) {
     fronts.push(
-      await openInternalApi({ ...base, listen: config.api.listen, store, readiness, gitaly, metrics: metrics.grpc }),
+      await openInternalApi({
+        ...base,
+        listen: config.api.listen,
+        limits: limitsOf('api'),
+        store,
+        readiness,
+        gitaly,
+        metrics: metrics.grpc,
+      }),
     );
   }
   let gateway: Gateway | undefined;
@@ -182,6 +195,7 @@ async function openFronts(
       await openPrivateApi({
         ...base,
         config: privateApi,
+        limits: limitsOf('private_api'),
         server: config.server,
         gateway,
         readiness,
@@ -195,6 +209,7 @@ async function openFronts(
       await openKubernetesApi({
         ...base,
         config: kubernetesApi,
+        limits: limitsOf('kubernetes_api'),
         externalUrl,
         users,
         agents: router,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { setImmediate as nextTurn } from 'node:timers/promises';
+import { ScriptedAgents } from '../../test/support/doubles/agents.ts';
 import { playedCall } from '../../test/support/doubles/server_call.ts';
 import { recordingLog } from '../../test/support/recording_log.ts';
 import { createGrpcServer } from '../grpc/server.ts';
@@ -8,6 +9,7 @@ import { AppError } from '../runtime/app_error.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { type AgentMethod, authenticated } from './agent_method.ts';
+import { AgentProof } from './agent_proof.ts';
 import { ConnectionLimit } from './connection_limit.ts';
 
 function setUp(handle: AgentMethod['handle'], allowed = true) {
@@ -15,7 +17,11 @@ function setUp(handle: AgentMethod['handle'], allowed = true) {
   const limiter = { tryTake: () => Promise.resolve(allowed) };
   const clock = new FakeClock();
   const limit = new ConnectionLimit({ limiter, connectionsPerTokenPerMinute: 1, log, clock, onDecided: () => {} });
-  return { method: authenticated({ path: '/s/M', handle }, { limit, log }), log, lines };
+  return {
+    method: authenticated({ path: '/s/M', handle }, { limit, proof: new AgentProof(new ScriptedAgents('never')), log }),
+    log,
+    lines,
+  };
 }
 
 test('a method gets its token, and its second call on a connection at once', async () => {

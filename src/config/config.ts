@@ -197,6 +197,11 @@ export interface ServerConfig {
 
 /** What is refused beyond: numbers that nobody reaches who does no harm. */
 export interface LimitsConfig {
+  readonly connectionsPerListener: number;
+  readonly unauthenticatedConnectionsPerListener: number;
+  readonly unauthenticatedTimeMs: number;
+  readonly streamsPerConnection: number;
+  readonly headerBytes: number;
   readonly waitingRequestsPerAgent: number;
   readonly waitingRequests: number;
 }

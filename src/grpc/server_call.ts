@@ -31,6 +31,11 @@ export interface CallSession {
   /** A stream begins to carry, or no longer carries, bulk data: the session's windows follow. */
   streamBusy(): void;
   streamIdle(): void;
+  /** Whether somebody is known on the connection; those without may not stay for long. */
+  readonly known: boolean;
+  /** A credential was shown; `plea` says whether it is still being looked at. */
+  show(plea: () => boolean): void;
+  prove(): void;
 }
 
 /** Who reads a call's requests. */

@@ -6,6 +6,8 @@ import type { Listen } from '../config/config.ts';
 import type { Log } from '../observability/log.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
+import { Farewells } from './farewells.ts';
+import { type FrontLimits, Gate } from './gate.ts';
 import { createHttp1Server, type Http1Handlers, type Http1Options } from './http1_server.ts';
 import { createHttp2Front, type Http2Front, type Http2Options, type StreamHandler } from './http2_server.ts';
 import { type Bind, bind } from './listen.ts';
@@ -28,6 +30,10 @@ export interface FrontOptions {
   readonly random: Random;
   readonly http1?: Http1Options;
   readonly http2?: Http2Options;
+  /** Absent: as much as there is. */
+  readonly limits?: FrontLimits;
+  /** What a connection too many is told where there is no TLS, as bytes of HTTP/1.1; absent: nothing. */
+  readonly overloaded?: string;
   /** What a TLS client gets that offers only unknown ALPN names: gRPC listeners refuse it (default), HTTP ones let it in. */
   readonly unknownAlpn?: 'refuse' | 'ignore';
 }
@@ -38,7 +44,9 @@ export interface Front {
   /** As bound: `127.0.0.1:8150`, `[::]:8154`, a socket's path. */
   readonly address: string;
   /** Takes a connection that came another way, through a WebSocket, as HTTP/2. */
-  accept(transport: Duplex & ByteCounts, remoteAddress: string): void;
+  accept(transport: Duplex & ByteCounts, remoteAddress: string, connection: Duplex): void;
+  /** Somebody is known on this connection of HTTP/1.1, which may stay. Idempotent. */
+  prove(connection: Duplex): void;
   /** HTTP/1.1 connections end with their next answer: whoever keeps some open for later is told in time. */
   retire(): void;
   /** Closes the listening sockets; connections go on. Idempotent. */
@@ -63,13 +71,24 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const scope = options.scope.child();
   const connections = new Set<Socket>();
   const waiters: (() => void)[] = [];
+  const { limits } = options;
+  const gate = limits && new Gate(limits, scope);
+  const farewells = new Farewells(options.overloaded, limits?.shared, scope);
   let retired = false;
-  const http1Options = { ...options.http1, retiring: () => retired };
+  const http1Options: Http1Options = {
+    ...options.http1,
+    ...(limits && {
+      headerBytes: limits.headerBytes,
+      headTooLarge: limits.hits.headerBytes,
+      headTooLate: limits.hits.newcomerTime,
+    }),
+    retiring: () => retired,
+  };
   const http1 = handlers.request === undefined ? undefined : createHttp1Server(handlers, http1Options);
   const http2 =
     handlers.stream === undefined
       ? undefined
-      : createHttp2Front(handlers.stream, options.http2 ?? {}, { scope, log, random });
+      : createHttp2Front(handlers.stream, options.http2 ?? {}, { scope, log, random, gate, limits });
   const route = createRouter(http1, http2, scope);
   const tls =
     listen.tls &&
@@ -78,22 +97,32 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       alpn: http2 && { offered: ['h2', 'http/1.1'], unknown: options.unknownAlpn ?? 'refuse' },
       scope,
       log,
+      handshakeTimeoutMs: limits?.newcomerMs,
+      onTimeout: limits?.hits.newcomerTime,
       onSecure(socket) {
         socket.on('error', ignore);
+        gate?.watch(socket);
         if (http2 !== undefined && socket.alpnProtocol === 'h2') acceptHttp2(http2, socket);
         else route(socket);
       },
     });
 
   const listener = await (options.bind ?? bind)(listen, (socket) => {
-    connections.add(socket);
     socket.on('error', ignore);
+    if (gate?.enter() === false) {
+      farewells.refuse(socket, tls === undefined);
+      return;
+    }
+    connections.add(socket);
     socket.once('close', () => {
       connections.delete(socket);
+      gate?.left();
       if (connections.size === 0) for (const wake of waiters.splice(0)) wake();
     });
-    if (tls === undefined) route(socket);
-    else tls.accept(socket);
+    if (tls === undefined) {
+      gate?.watch(socket);
+      route(socket);
+    } else tls.accept(socket);
   });
 
   let stopped: Promise<void> | undefined;
@@ -104,10 +133,11 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const front: Front = {
     network: listen.network,
     address: listener.address,
-    accept: (transport, remoteAddress) => {
+    accept: (transport, remoteAddress, connection) => {
       if (http2 === undefined) transport.destroy();
-      else http2.accept(transport, remoteAddress);
+      else http2.accept(transport, remoteAddress, connection);
     },
+    prove: (connection) => gate?.prove(connection),
     retire() {
       retired = true;
     },

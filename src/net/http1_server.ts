@@ -18,10 +18,16 @@ export interface Http1Options {
   readonly requestTimeoutMs?: number;
   /** True: each connection ends with its next answer, which says so. Asked for each request; default never. */
   readonly retiring?: () => boolean;
+  /** A request's head; default one MiB. */
+  readonly headerBytes?: number;
+  /** A head was too large, or did not come in time. */
+  readonly headTooLarge?: () => void;
+  readonly headTooLate?: () => void;
 }
 
-/** A request's head: one MiB and what Go's server allows on top of it. */
-const MAX_HEAD_BYTES = (1 << 20) + 4096;
+const MAX_HEAD_BYTES = 1 << 20;
+/** What Go's server allows on top of it. */
+const HEAD_SLACK_BYTES = 4096;
 
 /** An HTTP/1.1 server that never listens: it is fed connections by `emit('connection')`. */
 export function createHttp1Server(handlers: Http1Handlers, options: Http1Options): Server {
@@ -32,7 +38,7 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
     keepAliveTimeout: options.keepAliveTimeoutMs ?? 60_000,
     requestTimeout: options.requestTimeoutMs ?? 0,
     connectionsCheckingInterval: 1000,
-    maxHeaderSize: MAX_HEAD_BYTES,
+    maxHeaderSize: (options.headerBytes ?? MAX_HEAD_BYTES) + HEAD_SLACK_BYTES,
     requireHostHeader: false, // checked below, to answer in words
     ...(shouldUpgrade === undefined ? {} : { shouldUpgradeCallback: shouldUpgrade }),
   });
@@ -49,7 +55,11 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
       else upgrade.call(handlers, req, socket, head, (returned) => server.emit('connection', returned));
     });
   }
-  server.on('clientError', (error: NodeJS.ErrnoException, socket) => refuseBadRequest(error, socket));
+  server.on('clientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'HPE_HEADER_OVERFLOW') options.headTooLarge?.();
+    else if (error.code === 'ERR_HTTP_REQUEST_TIMEOUT') options.headTooLate?.();
+    refuseBadRequest(error, socket);
+  });
   server.on('error', () => {});
   // A server that does not listen has no timer for `headersTimeout` and, on Deno, closes after one answer.
   server.emit('listening');

@@ -45,6 +45,7 @@ function setUp(age?: { goAwayMs: number; ageMs: number; closeMs: number }) {
     transport,
     age,
     window: undefined,
+    entrance: undefined,
     limitPings: true,
   });
   return { clock, fake, transport, session };

@@ -1,6 +1,8 @@
 import type { ServerHttp2Session } from 'node:http2';
+import type { Duplex } from 'node:stream';
 import type { Closeable, Scope } from '../runtime/scope.ts';
 import type { ConnectionAge } from './connection_age.ts';
+import type { Gate, Plea } from './gate.ts';
 import { Keepalive, PingPolicy } from './keepalive.ts';
 import type { Checked, Rounds } from './rounds.ts';
 import type { SessionWindow } from './windows.ts';
@@ -20,6 +22,12 @@ export interface Session {
   streamBusy(): void;
   /** It no longer does; every `streamBusy` needs one. */
   streamIdle(): void;
+  /** Whether `prove` was called. */
+  readonly known: boolean;
+  /** A credential was shown, and `plea` says whether it is still being looked at: such a connection may take its time. */
+  show(plea: Plea): void;
+  /** Somebody is known on the connection, which may stay. Idempotent. */
+  prove(): void;
 }
 
 /** The bytes that HTTP/2 has read from and written to its transport. */
@@ -31,6 +39,8 @@ export interface ByteCounts {
 export interface SessionOptions {
   readonly remoteAddress: string;
   readonly transport: ByteCounts;
+  /** Who let the connection in, and which one it was; undefined: it may stay whoever it is. */
+  readonly entrance: { readonly gate: Gate; readonly connection: Duplex } | undefined;
   readonly age: ConnectionAge | undefined;
   readonly window: SessionWindow | undefined;
   /** Of KEEPALIVE_CHECK_MS. */
@@ -55,6 +65,9 @@ export class ManagedSession implements Session, Closeable, Checked {
   readonly #ageListeners = new Set<() => void>();
   #aged = false;
   #leaving = false;
+  #known = false;
+  /** Streams that are open now. */
+  openStreams = 0;
 
   /** @param scope the session's own; closed by this object. */
   constructor(session: ServerHttp2Session, scope: Scope, options: SessionOptions) {
@@ -91,6 +104,22 @@ export class ManagedSession implements Session, Closeable, Checked {
 
   streamIdle(): void {
     this.#options.window?.streamIdle();
+  }
+
+  get known(): boolean {
+    return this.#known;
+  }
+
+  show(plea: Plea): void {
+    const { entrance } = this.#options;
+    if (!this.#known) entrance?.gate.show(entrance.connection, plea);
+  }
+
+  prove(): void {
+    if (this.#known) return;
+    this.#known = true;
+    const { entrance } = this.#options;
+    entrance?.gate.prove(entrance.connection);
   }
 
   /** GOAWAY, and the age is reached: streams that are open go on, there will be no new ones. */

@@ -4,7 +4,7 @@ import type { Scope } from '../runtime/scope.ts';
 /** What every HTTP/2 connection with prior knowledge begins with (RFC 9113, 3.4). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
-/** How long a connection may leave us guessing. */
+/** How long a connection may leave us guessing; the gate's time may be shorter, and ends that as well. */
 const SNIFF_TIMEOUT_MS = 10_000;
 
 /**

@@ -19,6 +19,9 @@ export interface TlsOptions {
   readonly scope: Scope;
   readonly log: Log;
   readonly onSecure: (socket: TLSSocket) => void;
+  /** For all of the handshake; default 20 s. */
+  readonly handshakeTimeoutMs?: number | undefined;
+  readonly onTimeout?: (() => void) | undefined;
 }
 
 /** The ends of accepted connections that have yet to say which protocol they speak. */
@@ -45,17 +48,19 @@ const TLS_HANDSHAKE = 0x16;
  */
 export function openTls(options: TlsOptions): TlsFront {
   const { files, alpn, scope, log } = options;
+  const timeoutMs = Math.min(HANDSHAKE_TIMEOUT_MS, options.handshakeTimeoutMs ?? HANDSHAKE_TIMEOUT_MS);
   const server = createServer({
     ...readCertificate(files),
     ...VERSIONS_AND_SUITES,
     allowHalfOpen: true,
-    handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+    handshakeTimeout: timeoutMs,
     ...(alpn === undefined
       ? {}
       : { ALPNCallback: ({ protocols }: { protocols: string[] }) => chooseAlpn(alpn, protocols) }),
   });
   server.on('secureConnection', options.onSecure);
-  server.on('tlsClientError', (error, socket) => {
+  server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
+    if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') options.onTimeout?.();
     if (log.debugEnabled) log.debug('TLS handshake failed', { error: errorText(error) });
     socket.destroy();
   });
@@ -63,7 +68,10 @@ export function openTls(options: TlsOptions): TlsFront {
   reloadCertificate(files, scope, log, (pair) => server.setSecureContext({ ...pair, ...VERSIONS_AND_SUITES }));
   return {
     accept(socket) {
-      const silence = scope.timeout(HANDSHAKE_TIMEOUT_MS, () => socket.destroy());
+      const silence = scope.timeout(timeoutMs, () => {
+        options.onTimeout?.();
+        socket.destroy();
+      });
       socket.once('close', () => silence.stop());
       socket.once('readable', () => {
         silence.stop();

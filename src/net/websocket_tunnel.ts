@@ -14,7 +14,7 @@ export interface WebSocketTunnelOptions {
   readonly scope: Scope;
   readonly log: Log;
   /** Takes the HTTP/2 connection that came in a WebSocket: `front.accept`. */
-  readonly accept: (transport: Duplex & ByteCounts, remoteAddress: string) => void;
+  readonly accept: (transport: Duplex & ByteCounts, remoteAddress: string, connection: Duplex) => void;
 }
 
 /**
@@ -54,7 +54,7 @@ export function createWebSocketTunnel(options: WebSocketTunnelOptions): Required
         stream.closeWebSocket(CloseCode.ProtocolError, reason);
         return;
       }
-      accept(stream, remoteAddress(req));
+      accept(stream, remoteAddress(req), socket);
     },
   };
 }

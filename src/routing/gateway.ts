@@ -76,6 +76,7 @@ export class Gateway {
     const token = bearerToken(call.metadata('authorization'));
     try {
       tokens.verify(token);
+      call.session.prove();
     } catch (error) {
       if (error instanceof AppError) this.#report(call, errorText(error.cause));
       throw error;

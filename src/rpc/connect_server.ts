@@ -1,4 +1,5 @@
 import { constants } from 'node:http2';
+import type { Duplex } from 'node:stream';
 import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { compressionGzip } from '@connectrpc/connect-node';
@@ -35,6 +36,8 @@ export function createConnectServer(options: {
   readonly admit: Admission;
   readonly metrics: GrpcMetrics;
   readonly tracer: Tracer | undefined;
+  /** Somebody is known on a connection of HTTP/1.1. */
+  readonly prove: (connection: Duplex) => void;
   readonly scope: Scope;
   readonly log: Log;
 }): Required<Pick<FrontHandlers, 'request' | 'stream'>> {
@@ -97,6 +100,7 @@ export function createConnectServer(options: {
         body: stream,
         answer: stream,
         onAge: (f) => session.onAge(f),
+        prove: () => session.prove(),
       };
       serve(incoming, http2Outgoing(stream, scope)).catch((error: unknown) => {
         defect(error);
@@ -111,6 +115,7 @@ export function createConnectServer(options: {
         headers: request.headers,
         body: request,
         answer: response,
+        prove: () => options.prove(request.socket),
       };
       response.on('error', () => {}); // 'close' follows, and says the same
       request.on('error', () => {});

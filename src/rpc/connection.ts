@@ -8,6 +8,11 @@ export const onConnectionAge = createContextKey<(f: () => void) => () => void>((
   description: 'when the connection has aged',
 });
 
+/** For whoever checks credentials: says that the client of this connection is known. */
+export const proveConnection = createContextKey<() => void>(() => {}, {
+  description: 'the client of the connection is known',
+});
+
 /** The messages that come before the connection has aged. For handlers that otherwise wait as long as the client likes. */
 export async function* untilAged<T>(messages: AsyncIterable<T>, values: ContextValues): AsyncGenerator<T> {
   let forget = () => {};

@@ -5,7 +5,7 @@ import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
 import { parseGrpcTimeout } from '../grpc/status_wire.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type CallRecord, callRecord } from './call_metrics.ts';
-import { onConnectionAge } from './connection.ts';
+import { onConnectionAge, proveConnection } from './connection.ts';
 import { correlationId, correlationOf } from './correlation.ts';
 import { protocolOf } from './protocol.ts';
 import { RequestBody } from './request_body.ts';
@@ -21,6 +21,8 @@ export interface Incoming {
   /** Emits `close` when nobody waits for the answer any more. */
   readonly answer: { once(event: 'close', f: () => void): unknown };
   readonly onAge?: (f: () => void) => () => void;
+  /** Somebody has shown a good credential. */
+  readonly prove?: () => void;
 }
 
 /**
@@ -29,7 +31,7 @@ export interface Incoming {
  * @throws TypeError if a header is not one
  */
 export function universalRequest(incoming: Incoming, clock: Clock, record?: CallRecord): UniversalServerRequest {
-  const { httpVersion, method, target, headers, answer, onAge } = incoming;
+  const { httpVersion, method, target, headers, answer, onAge, prove } = incoming;
   // The stream must outlive its reader: the answer goes out on it.
   const body = new RequestBody(incoming.body.iterator({ destroyOnReturn: false }));
   const timeoutMs = timeoutOf(headers);
@@ -44,6 +46,7 @@ export function universalRequest(incoming: Incoming, clock: Clock, record?: Call
   if (onAge !== undefined) values.set(onConnectionAge, onAge);
   if (record !== undefined) values.set(callRecord, record);
   values.set(correlationId, correlationOf(headers));
+  if (prove !== undefined) values.set(proveConnection, prove);
   return {
     httpVersion,
     method,

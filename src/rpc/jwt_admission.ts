@@ -4,6 +4,7 @@ import { type JwtRequirements, verifyJwt } from '../auth/jwt.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { proveConnection } from './connection.ts';
 import { correlationId } from './correlation.ts';
 
 /** Says whether a call may be made, before its request is read; throws AppError if not. */
@@ -25,6 +26,7 @@ export function createJwtAdmission(options: {
     const token = bearerToken(requestHeader.get('authorization') ?? undefined);
     try {
       verifyJwt(token, required, clock.wallMs());
+      values.get(proveConnection)();
     } catch (error) {
       if (log.debugEnabled && error instanceof AppError) {
         const call = { grpc_service: service.typeName, grpc_method: method.name };

@@ -30,6 +30,8 @@ export interface ServerOptions {
   /** The whole file instead. */
   readonly yaml?: (places: Places) => string;
   readonly env?: Readonly<Record<string, string>>;
+  /** What `ulimit -n` says to the server. */
+  readonly openFiles?: number | undefined;
   /** false: resolves as soon as the process runs, for servers that are to fail. */
   readonly ready?: boolean;
 }
@@ -76,7 +78,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   });
   const configFile = join(folder, 'gitlab-kas-config.yml');
   writeFileSync(configFile, options.yaml?.(places) ?? configText(places, options));
-  const child = runKas(['--configuration-file', configFile], options.env);
+  const child = runKas(['--configuration-file', configFile], options.env, options.openFiles);
   const server = watch(child, folder, configFile, places);
   if (options.ready !== false) {
     try {
@@ -90,9 +92,16 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
 }
 
 /** Runs the product with these arguments. */
-export function runKas(args: readonly string[], env: Readonly<Record<string, string>> = {}): ChildProcess {
+export function runKas(
+  args: readonly string[],
+  env: Readonly<Record<string, string>> = {},
+  openFiles?: number,
+): ChildProcess {
   const { command, args: before } = launchCommand();
-  const child = spawn(command, [...before, ...args], {
+  const line = [command, ...before, ...args];
+  if (openFiles !== undefined) line.unshift('/bin/sh', '-c', `ulimit -n ${openFiles}; exec "$0" "$@"`);
+  const [program = '', ...rest] = line;
+  const child = spawn(program, rest, {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, OWN_PRIVATE_API_URL: '', ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

@@ -3,6 +3,7 @@ import type { Config } from '../../config/config.ts';
 import { packConfig } from '../../config/transfer.ts';
 import { createGitLabClient } from '../../gitlab/create_client.ts';
 import { SharedListeners } from '../../net/shared_listeners.ts';
+import { createLimits } from '../../observability/limits.ts';
 import type { Log } from '../../observability/log.ts';
 import { createMetrics } from '../../observability/metrics.ts';
 import { identity } from '../../runtime/build_info.ts';
@@ -15,6 +16,7 @@ import { type AskedStore, serveStore } from '../../store/shared/dispatcher.ts';
 import { TunnelBoard } from '../../store/shared/tunnel_board.ts';
 import { collectUsage } from '../../store/shared/usage_hand_over.ts';
 import { longestDrainMs } from '../drain.ts';
+import { observabilityLimits } from '../limits.ts';
 import { openObservability } from '../observability.ts';
 import { Readiness } from '../readiness.ts';
 import { startUsageReports, type Usage } from '../usage.ts';
@@ -65,6 +67,7 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
     await openObservability({
       ...base,
       config: config.observability,
+      limits: observabilityLimits(config.server.limits, createLimits(registry, log, scope.clock)),
       readiness,
       scrapes: { page: (accept, encoding) => scrapes.page(accept, encoding, () => merged.collect()) },
     });

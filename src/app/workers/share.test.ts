@@ -14,9 +14,11 @@ gitaly:
   per_server_api_rate_limit: {refill_rate_per_second: 15, bucket_size: 1}
 `);
   assert.ok('config' in loaded, 'problems' in loaded ? JSON.stringify(loaded.problems) : '');
-  const { gitlab, gitaly, agent } = shareOf(loaded.config, 4);
+  const { gitlab, gitaly, agent, server } = shareOf(loaded.config, 4);
   assert.deepEqual(gitlab?.apiRateLimit, { refillRatePerSecond: 12.5, bucketSize: 63 });
   assert.deepEqual(gitaly.globalApiRateLimit, { refillRatePerSecond: 7.5, bucketSize: 18 });
   assert.deepEqual(gitaly.perServerApiRateLimit, { refillRatePerSecond: 3.75, bucketSize: 1 });
   assert.deepEqual(agent, loaded.config.agent);
+  const { connectionsPerListener, waitingRequests, unauthenticatedTimeMs } = server.limits;
+  assert.deepEqual([connectionsPerListener, waitingRequests, unauthenticatedTimeMs], [4000, 2500, 30_000]);
 });

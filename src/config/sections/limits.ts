@@ -1,12 +1,36 @@
 import type { LimitsConfig } from '../config.ts';
 import { childPath } from '../problem.ts';
 import type { Value } from '../schema/field.ts';
-import { uint32 } from '../schema/number.ts';
+import { duration, size, uint32 } from '../schema/number.ts';
 import { section } from '../schema/section.ts';
+
+/** With less, identities with many groups and WebSocket tokens do not get through. */
+const LEAST_HEADER_BYTES = 16 * 1024;
 
 export const limitsSection = section({
   doc: 'What is refused beyond: a bound for those who do harm, out of reach for others. The metric `gitlab_kas_limit_exceeded_total` counts what was refused.',
   keys: {
+    connections_per_listener: uint32({
+      doc: 'Open connections; the next one is closed. All listeners together get by with the file descriptors that the process may have.',
+      default: 16_000,
+    }),
+    unauthenticated_connections_per_listener: uint32({
+      doc: 'Of these, connections on which nobody has shown a credential yet.',
+      default: 4000,
+    }),
+    unauthenticated_time: duration({
+      doc: 'A connection on which no good credential was shown for so long is closed.',
+      default: '30s',
+    }),
+    streams_per_connection: uint32({
+      doc: 'Open streams of one HTTP/2 connection; an agent holds as many tunnels as it has, and serves, requests.',
+      default: 10_000,
+    }),
+    header_bytes: size({
+      doc: 'Header lines of one request, together.',
+      default: '1MiB',
+      rule: (bytes) => (bytes < LEAST_HEADER_BYTES ? 'is less than 16KiB' : undefined),
+    }),
     waiting_requests_per_agent: uint32({
       doc: 'Requests that wait for a connection of one agent; the next one gets 503 with `Retry-After`.',
       default: 1000,
@@ -22,6 +46,11 @@ export const limitsSection = section({
 
 export function buildLimits(section: Value<typeof limitsSection>): LimitsConfig {
   return {
+    connectionsPerListener: section.connections_per_listener,
+    unauthenticatedConnectionsPerListener: section.unauthenticated_connections_per_listener,
+    unauthenticatedTimeMs: section.unauthenticated_time,
+    streamsPerConnection: section.streams_per_connection,
+    headerBytes: section.header_bytes,
     waitingRequestsPerAgent: section.waiting_requests_per_agent,
     waitingRequests: section.waiting_requests,
   };

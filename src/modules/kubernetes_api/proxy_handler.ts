@@ -21,7 +21,16 @@ export interface ProxyHandlerDeps {
   readonly agents: AgentCaller;
   readonly usage: UsageCounters;
   readonly tracer: Tracer | undefined;
+  /** Somebody is known on a connection of HTTP/1.1. */
+  readonly prove: (connection: Duplex) => void;
   readonly scope: Scope;
+}
+
+/** What a request over HTTP/2 has that its classes do not tell. */
+export interface OverHttp2 {
+  /** -1 for a body of unknown length, 0 for none. */
+  readonly bodyLength: number;
+  readonly session: { prove(): void };
 }
 
 /** The Kubernetes API proxy: takes HTTP requests, finds out who asks, carries them to the agent (docs/protocol/kubernetes_api.md). */
@@ -32,9 +41,8 @@ export class ProxyHandler {
     this.#deps = deps;
   }
 
-  /** @param bodyLength of a request over HTTP/2, where the head does not tell: -1 for a body of unknown length, 0 for none */
-  request(request: IncomingMessage, response: ServerResponse, bodyLength?: number): void {
-    this.#handle(request, response, undefined, bodyLength);
+  request(request: IncomingMessage, response: ServerResponse, over?: OverHttp2): void {
+    this.#handle(request, response, undefined, over);
   }
 
   /** A body and an upgrade do not go together: such a request is an ordinary one. */
@@ -49,10 +57,10 @@ export class ProxyHandler {
     this.#handle(request, response, { socket, head, detach, timeout });
   }
 
-  #handle(request: IncomingMessage, response: ServerResponse, upgrade?: UpgradeSocket, bodyLength?: number): void {
+  #handle(request: IncomingMessage, response: ServerResponse, upgrade?: UpgradeSocket, over?: OverHttp2): void {
     response.on('error', ignore); // 'close' follows
     const { preparer, scope, tracer } = this.#deps;
-    const asking = new ClientRequest(request, response, scope, bodyLength);
+    const asking = new ClientRequest(request, response, scope, over);
     if (tracer !== undefined) asking.span = startSpan(tracer, request, response, upgrade);
     const prepared = preparer.prepare(asking);
     if (prepared instanceof Promise) {
@@ -73,7 +81,9 @@ export class ProxyHandler {
       answer(request, response, prepared);
       return;
     }
-    const { preparer, responses, agents, usage } = this.#deps;
+    const { preparer, responses, agents, usage, prove } = this.#deps;
+    if (asking.session === undefined) prove(request.socket);
+    else asking.session.prove();
     countUsage(usage, prepared);
     asking.span?.set({ agent_id: Number(prepared.agentId) });
     const policy = new ProxyPolicy(prepared, preparer, responses, request, asking);
@@ -90,13 +100,15 @@ class ClientRequest implements ProxyRequest, CallContext {
   span: Span | undefined;
   readonly #response: ServerResponse;
   readonly #scope: Scope;
+  readonly session: OverHttp2['session'] | undefined;
   #correlationId: string | undefined;
 
-  constructor(request: IncomingMessage, response: ServerResponse, scope: Scope, bodyLength: number | undefined) {
+  constructor(request: IncomingMessage, response: ServerResponse, scope: Scope, over: OverHttp2 | undefined) {
     this.method = request.method ?? '';
     this.url = request.url ?? '';
     this.rawHeaders = request.rawHeaders;
-    if (bodyLength !== undefined) this.bodyLength = bodyLength;
+    if (over !== undefined) this.bodyLength = over.bodyLength;
+    this.session = over?.session;
     this.#response = response;
     this.#scope = scope;
   }

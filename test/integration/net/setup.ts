@@ -45,7 +45,7 @@ export async function openWithWebSocket(
     serverHeader: 'gitlab-kas/v0.0.0/00000000',
     scope: tunnelScope,
     log: silentLog,
-    accept: (transport, remoteAddress) => opened.front.accept(transport, remoteAddress),
+    accept: (...transport) => opened.front.accept(...transport),
   });
   const opened = await open(t, { ...tunnel, stream }, more);
   return opened;

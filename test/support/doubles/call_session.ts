@@ -9,6 +9,9 @@ export class FakeCallSession implements CallSession {
   readonly #ageListeners = new Set<() => void>();
   /** How many streams say that they carry bulk data. */
   busyStreams = 0;
+  known = false;
+  /** What was said for the connection that is not known yet. */
+  plea: (() => boolean) | undefined;
   #aged = false;
 
   constructor(clock: FakeClock) {
@@ -35,6 +38,14 @@ export class FakeCallSession implements CallSession {
 
   streamIdle(): void {
     this.busyStreams--;
+  }
+
+  show(plea: () => boolean): void {
+    this.plea ??= plea;
+  }
+
+  prove(): void {
+    this.known = true;
   }
 
   reachAge(): void {
