@@ -22,6 +22,7 @@ import { TunnelRegistry } from '../tunnel/registry.ts';
 import { openAgentApi } from './agent_api.ts';
 import { createAgentConfiguration } from './agent_configuration.ts';
 import { drain } from './drain.ts';
+import { openErrorTracker } from './error_tracker.ts';
 import { createGitops } from './gitops.ts';
 import { createIdentities } from './identities.ts';
 import { openInternalApi } from './internal_api.ts';
@@ -50,12 +51,14 @@ interface ServerOptions {
  * @throws AppError if it cannot start; whatever was opened by then is closed
  */
 export async function runServer(options: ServerOptions): Promise<void> {
-  const { config, log, signal, worker } = options;
+  const { config, signal, worker } = options;
+  const tracker = await openErrorTracker({ config: config.observability.sentry, clock: systemClock, log: options.log });
+  const { log } = tracker;
   const scope = new Scope(systemClock);
   const readiness = new Readiness();
   readiness.set('server', 'starting');
   try {
-    const { fronts, leave, flush } = await openFronts(options, scope, readiness);
+    const { fronts, leave, flush } = await openFronts({ ...options, log }, scope, readiness);
     readiness.set('server', undefined);
     worker?.ready();
     await aborted(signal);
@@ -63,6 +66,7 @@ export async function runServer(options: ServerOptions): Promise<void> {
     await drain({ config, fronts, leave, flush, scope, log });
   } finally {
     scope.close();
+    await tracker.flush();
   }
 }
 

@@ -1,5 +1,3 @@
-import { Agent as HttpAgent } from 'node:http';
-import { Agent as HttpsAgent } from 'node:https';
 import {
   type Context,
   type Span as OpenSpan,
@@ -15,6 +13,7 @@ import { detectResources, envDetector, resourceFromAttributes } from '@opentelem
 import { BasicTracerProvider, BatchSpanProcessor } from '@opentelemetry/sdk-trace-base';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../log.ts';
+import { outgoingAgent } from '../outgoing_agent.ts';
 import type { Attributes, Span, SpanKind, Tracer } from '../tracer.ts';
 import { ExportErrors } from './export_errors.ts';
 
@@ -51,12 +50,7 @@ export function createOtlpTracer(options: OtlpOptions): Tracer {
   const exporter = new OTLPTraceExporter({
     url: `${origin}${pathname}${search}`,
     headers: tokenHeaders(token),
-    httpAgentOptions: (protocol) => {
-      // Node finds the proxy in these variables by itself; other runtimes do not look.
-      const proxied = { keepAlive: true, proxyEnv: options.env as NodeJS.ProcessEnv };
-      if (protocol === 'http:') return new HttpAgent(proxied);
-      return new HttpsAgent({ ...proxied, ca: [...options.ca], minVersion: 'TLSv1.2' });
-    },
+    httpAgentOptions: (protocol) => outgoingAgent(protocol, options),
   });
   const resource = resourceFromAttributes({ 'service.name': 'gitlab-kas', 'service.version': version });
   const provider = new BasicTracerProvider({
