@@ -12,6 +12,7 @@ import type { FrontLimits } from '../net/gate.ts';
 import type { StreamHandler } from '../net/http2_server.ts';
 import type { Bind } from '../net/listen.ts';
 import type { Log } from '../observability/log.ts';
+import type { Metrics } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
@@ -28,12 +29,13 @@ export async function openKubernetesApi(options: {
   readonly usage: UsageCounters;
   readonly bind: Bind | undefined;
   readonly tracer: Tracer | undefined;
+  readonly metrics: Metrics;
   readonly scope: Scope;
   readonly log: Log;
   readonly limits: FrontLimits;
   readonly random: Random;
 }): Promise<Front> {
-  const { config, externalUrl, users, agents, usage, tracer, scope, random } = options;
+  const { config, externalUrl, users, agents, usage, metrics, tracer, scope, random } = options;
   const log = options.log.with({ mod_name: 'kubernetes_api' });
   const proxy = new ProxyHandler({
     preparer: new RequestPreparer({ config, externalUrl, serverName: identity, users, clock: scope.clock, log }),
@@ -46,6 +48,14 @@ export async function openKubernetesApi(options: {
     usage,
     tracer,
     prove: (connection) => front.prove(connection),
+    records: {
+      metrics: {
+        proxy: metrics.proxy,
+        http: metrics.httpServer(config.listen.tls === undefined ? 'http' : 'https'),
+      },
+      log,
+      clock: scope.clock,
+    },
     scope,
   });
   const front = await openFront({

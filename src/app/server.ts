@@ -218,6 +218,7 @@ async function openFronts(
         users,
         agents: router,
         usage: usage.counters,
+        metrics,
       }),
     );
   }

@@ -28,6 +28,12 @@ const responseParts = new Automaton({
   [HttpPart.upgradeData]: [END_OF_STREAM, HttpPart.upgradeData],
 });
 
+/** Bytes of bodies and upgraded connections: from the client, and to it. */
+export interface ExchangeCounts {
+  bytesIn: number;
+  bytesOut: number;
+}
+
 /** What the caller of an exchange decides: which headers the client gets, and how a failure looks. */
 export interface ExchangePolicy {
   /** The client's headers, flat (name, value, name, value), and what their Content-Length promises, if there is one. */
@@ -38,6 +44,10 @@ export interface ExchangePolicy {
    * @param error why, if there is more to say
    */
   fail(response: ServerResponse, httpStatus: 500 | 502 | 503, step: string, error?: string): void;
+  /** An answer that has begun will not be completed. */
+  cutOff?(): void;
+  /** Where bytes are added up; undefined if nobody wants to know. */
+  readonly counts?: ExchangeCounts | undefined;
 }
 
 /** An upgrade request's connection: whoever got it from the HTTP server hands it over with the bytes read too far. */
@@ -65,6 +75,7 @@ export class HttpExchange implements CallSink {
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
   readonly #policy: ExchangePolicy;
+  readonly #counts: ExchangeCounts | undefined;
   readonly #upgrade: UpgradeSocket | undefined;
   #call!: Call;
   #upgraded: UpgradedConnection | undefined;
@@ -82,6 +93,7 @@ export class HttpExchange implements CallSink {
     this.#request = request;
     this.#response = response;
     this.#policy = policy;
+    this.#counts = policy.counts;
     this.#upgrade = upgrade;
   }
 
@@ -92,7 +104,7 @@ export class HttpExchange implements CallSink {
     this.#response.on('close', () => this.#clientGone());
     if (head.contentLength !== 0) {
       call.write(encodeRequestHeader(head));
-      this.#body = new RequestBody(this.#request, call, {
+      this.#body = new RequestBody(this.#request, call, this.#counts, {
         sent: () => {
           call.write(REQUEST_TRAILER, true);
           this.#halfClose();
@@ -204,6 +216,7 @@ export class HttpExchange implements CallSink {
     }
     if (data.length === 0) return;
     this.#bodyStarted = true;
+    if (this.#counts !== undefined) this.#counts.bytesOut += data.length;
     const response = this.#response;
     if (this.#remaining >= 0) {
       if (data.length > this.#remaining) {
@@ -247,7 +260,7 @@ export class HttpExchange implements CallSink {
     let head = 'HTTP/1.1 101 Switching Protocols\r\n';
     for (let i = 0; i + 1 < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
     upgrade.detach();
-    this.#upgraded = new UpgradedConnection(this.#call, upgrade, `${head}\r\n`);
+    this.#upgraded = new UpgradedConnection(this.#call, upgrade, `${head}\r\n`, this.#counts);
   }
 
   end(status: GrpcStatus): void {
@@ -278,8 +291,10 @@ export class HttpExchange implements CallSink {
     const response = this.#response;
     if (response.destroyed) return;
     // Half an answer must not look like a whole one: kubectl would believe it.
-    if (response.headersSent) response.destroy();
-    else if (status === OVERLOADED) this.#policy.fail(response, 503, status.message);
+    if (response.headersSent) {
+      this.#policy.cutOff?.();
+      response.destroy();
+    } else if (status === OVERLOADED) this.#policy.fail(response, 503, status.message);
     else this.#policy.fail(response, 502, 'failed to read gRPC response', statusText(status));
   }
 

@@ -1,5 +1,6 @@
 import type { IncomingMessage } from 'node:http';
 import type { Call } from '../grpc/call.ts';
+import type { ExchangeCounts } from './http_exchange.ts';
 import { encodeData, HttpPart } from './http_wire.ts';
 
 /** The largest piece of a body that one message carries (docs/protocol/http_over_grpc.md, chunks). */
@@ -11,15 +12,22 @@ const DISCARD_BYTES = 1 << 20;
 export class RequestBody {
   readonly #request: IncomingMessage;
   readonly #call: Call;
+  readonly #counts: ExchangeCounts | undefined;
   #scheduled = false;
   #agentIsSlow = false;
   #callOver = false;
   #discarded = 0;
 
   /** @param told `sent`: the body is complete; `brokenOff`: the client has gone before that */
-  constructor(request: IncomingMessage, call: Call, told: { sent(): void; brokenOff(): void }) {
+  constructor(
+    request: IncomingMessage,
+    call: Call,
+    counts: ExchangeCounts | undefined,
+    told: { sent(): void; brokenOff(): void },
+  ) {
     this.#request = request;
     this.#call = call;
+    this.#counts = counts;
     call.onDrain(() => {
       this.#agentIsSlow = false;
       this.#pump();
@@ -44,6 +52,7 @@ export class RequestBody {
     while (this.#callOver || !this.#agentIsSlow) {
       const bytes = this.#readArrived();
       if (bytes === null) return;
+      if (this.#counts !== undefined) this.#counts.bytesIn += bytes.length;
       if (this.#callOver) this.#discard(bytes);
       else this.#agentIsSlow = !this.#send(bytes);
     }

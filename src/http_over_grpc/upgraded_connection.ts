@@ -2,7 +2,7 @@ import type { Call } from '../grpc/call.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
 import { returnBuffer } from '../runtime/buffer_pool.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import type { UpgradeSocket } from './http_exchange.ts';
+import type { ExchangeCounts, UpgradeSocket } from './http_exchange.ts';
 import { encodeData, HttpPart } from './http_wire.ts';
 import { CHUNK_BYTES } from './request_body.ts';
 
@@ -21,12 +21,14 @@ const GONE: GrpcStatus = { code: StatusCode.Canceled, message: 'Incoming stream 
 export class UpgradedConnection {
   readonly #call: Call;
   readonly #upgrade: UpgradeSocket;
+  readonly #counts: ExchangeCounts | undefined;
   #over = false;
 
   /** @param head status line and headers of the 101 */
-  constructor(call: Call, upgrade: UpgradeSocket, head: string) {
+  constructor(call: Call, upgrade: UpgradeSocket, head: string, counts: ExchangeCounts | undefined) {
     this.#call = call;
     this.#upgrade = upgrade;
+    this.#counts = counts;
     const { socket } = upgrade;
     socket.on('error', () => {}); // 'close' follows
     socket.on('close', () => this.#clientGone());
@@ -53,6 +55,7 @@ export class UpgradedConnection {
   /** Bytes of the cluster. */
   receive(data: Buffer): void {
     const { socket } = this.#upgrade;
+    if (this.#counts !== undefined) this.#counts.bytesOut += data.length;
     if (!socket.destroyed && !socket.write(data, () => returnBuffer(data))) this.#call.pause();
   }
 
@@ -70,6 +73,7 @@ export class UpgradedConnection {
   }
 
   #send(bytes: Buffer): boolean {
+    if (this.#counts !== undefined) this.#counts.bytesIn += bytes.length;
     let ready = true;
     for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
       ready = this.#call.write(encodeData(HttpPart.upgradeData, bytes.subarray(at, at + CHUNK_BYTES)));

@@ -2,8 +2,10 @@ import { Counter, collectDefaultMetrics, Gauge, Registry } from 'prom-client';
 import type { Scope } from '../runtime/scope.ts';
 import { measureEventLoopDelay } from './event_loop_delay.ts';
 import { createGrpcMetrics, type GrpcMetrics } from './grpc_metrics.ts';
+import { createHttpServerMetrics, type HttpServerMetrics } from './http_server_metrics.ts';
 import { createInfoMetrics } from './info_metrics.ts';
 import { createLimiterMetrics, type ObserveLimiter } from './limiter_metrics.ts';
+import { createProxyMetrics, type ProxyMetrics } from './proxy_metrics.ts';
 import { createRoutingMetrics, type RoutingMetrics } from './routing_metrics.ts';
 import { Scrapes } from './scrape_metrics.ts';
 import { createTunnelMetrics, type TunnelCounts } from './tunnel_metrics.ts';
@@ -19,6 +21,8 @@ export interface Metrics {
   readonly observeLimiter: ObserveLimiter;
   readonly routing: RoutingMetrics;
   readonly grpc: GrpcMetrics;
+  readonly proxy: ProxyMetrics;
+  readonly httpServer: (scheme: 'http' | 'https') => HttpServerMetrics;
   readonly scrapes: Scrapes;
 }
 
@@ -79,6 +83,8 @@ export function createMetrics(observed: Observed, scope: Scope): Metrics {
     observeLimiter: createLimiterMetrics(registry),
     routing: createRoutingMetrics(registry),
     grpc: createGrpcMetrics(registry),
+    proxy: createProxyMetrics(registry),
+    httpServer: createHttpServerMetrics(registry),
     scrapes: new Scrapes(registry),
   };
 }

@@ -1,16 +1,24 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { AgentCaller, CallContext } from '../../grpc/call.ts';
-import { type ExchangePolicy, HttpExchange, type UpgradeSocket } from '../../http_over_grpc/http_exchange.ts';
+import {
+  type ExchangeCounts,
+  type ExchangePolicy,
+  HttpExchange,
+  type UpgradeSocket,
+} from '../../http_over_grpc/http_exchange.ts';
 import type { ResponseHead } from '../../http_over_grpc/http_wire.ts';
 import { createUpgradeResponse } from '../../net/upgrade_response.ts';
 import { writeHead } from '../../net/write_head.ts';
 import { newCorrelationId, REQUEST_ID_HEADER, validCorrelationId } from '../../observability/correlation_id.ts';
+import type { CredentialForm } from '../../observability/proxy_metrics.ts';
 import type { Span, Tracer } from '../../observability/tracer.ts';
 import { MAKE_REQUEST } from '../../routing/agent_methods.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { UsageCounters } from '../../store/usage_counters.ts';
+import { headerOf } from './header_of.ts';
 import type { Prepared, ProxyRequest, RequestPreparer } from './proxy_request.ts';
+import { type RecordDeps, RequestRecord, wantsRecords } from './request_record.ts';
 import type { ResponseHeaderFilter, ResponseHeaders } from './response_headers.ts';
 import type { Answer } from './status_response.ts';
 import { countUsage } from './usage.ts';
@@ -23,6 +31,7 @@ export interface ProxyHandlerDeps {
   readonly tracer: Tracer | undefined;
   /** Somebody is known on a connection of HTTP/1.1. */
   readonly prove: (connection: Duplex) => void;
+  readonly records: RecordDeps;
   readonly scope: Scope;
 }
 
@@ -59,9 +68,12 @@ export class ProxyHandler {
 
   #handle(request: IncomingMessage, response: ServerResponse, upgrade?: UpgradeSocket, over?: OverHttp2): void {
     response.on('error', ignore); // 'close' follows
-    const { preparer, scope, tracer } = this.#deps;
+    const { preparer, records, scope, tracer } = this.#deps;
     const asking = new ClientRequest(request, response, scope, over);
     if (tracer !== undefined) asking.span = startSpan(tracer, request, response, upgrade);
+    if (wantsRecords(records)) {
+      asking.record = new RequestRecord(records, request, response, upgrade?.socket, () => asking.correlationId());
+    }
     const prepared = preparer.prepare(asking);
     if (prepared instanceof Promise) {
       void prepared.then((later) => {
@@ -78,9 +90,11 @@ export class ProxyHandler {
     upgrade?: UpgradeSocket,
   ): void {
     if (prepared.kind === 'answer') {
+      asking.record?.answeredHere(prepared.status);
       answer(request, response, prepared);
       return;
     }
+    if (asking.record !== undefined) asking.record.agentId = prepared.agentId;
     const { preparer, responses, agents, usage, prove } = this.#deps;
     if (asking.session === undefined) prove(request.socket);
     else asking.session.prove();
@@ -98,6 +112,8 @@ class ClientRequest implements ProxyRequest, CallContext {
   readonly rawHeaders: readonly string[];
   readonly bodyLength?: number;
   span: Span | undefined;
+  /** Undefined if nobody wants to know. */
+  record: RequestRecord | undefined;
   readonly #response: ServerResponse;
   readonly #scope: Scope;
   readonly session: OverHttp2['session'] | undefined;
@@ -117,6 +133,14 @@ class ClientRequest implements ProxyRequest, CallContext {
     const asking = this.#scope.child();
     this.#response.on('close', () => asking.close());
     return asking.signal;
+  }
+
+  shows(credential: CredentialForm): void {
+    if (this.record !== undefined) this.record.credential = credential;
+  }
+
+  routed(way: string): void {
+    if (this.record !== undefined) this.record.way = way;
   }
 
   correlationId(): string {
@@ -146,11 +170,21 @@ class ProxyPolicy implements ExchangePolicy {
     this.#asking = asking;
   }
 
+  get counts(): ExchangeCounts | undefined {
+    return this.#asking.record;
+  }
+
+  cutOff(): void {
+    this.#asking.record?.cutOff();
+  }
+
   responseHeaders(head: ResponseHead): ResponseHeaders {
+    this.#asking.record?.answering(head.status);
     return this.#responses.apply(head.status, head.headers, this.#prepared.rules);
   }
 
   fail(response: ServerResponse, httpStatus: 500 | 502 | 503, step: string, error?: string): void {
+    this.#asking.record?.failed(httpStatus);
     answer(this.#request, response, this.#preparer.failure(this.#prepared, this.#asking, httpStatus, step, error));
   }
 }
@@ -160,13 +194,6 @@ function answer(request: IncomingMessage, response: ServerResponse, { status, he
   writeHead(response, status, headers);
   response.end(request.method === 'HEAD' ? undefined : body);
   request.resume(); // a body that nobody reads would keep the connection from its next request
-}
-
-/** @param name in lower case */
-function headerOf(rawHeaders: readonly string[], name: string): string | undefined {
-  for (let i = 0; i + 1 < rawHeaders.length; i += 2)
-    if (rawHeaders[i]?.toLowerCase() === name) return rawHeaders[i + 1];
-  return undefined;
 }
 
 /** The span of a request: a trace of its own, since anybody may ask here, that refers to the client's if it has one. */

@@ -2,6 +2,7 @@ import type { UserAuthorizer } from '../../auth/user_authorizer.ts';
 import type { KubernetesApiConfig } from '../../config/config.ts';
 import type { RequestHead } from '../../http_over_grpc/http_wire.ts';
 import type { Log } from '../../observability/log.ts';
+import type { CredentialForm } from '../../observability/proxy_metrics.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { type AccessForm, type AskingRequest, type Decision, Gatekeeper, type Refusal, trailOf } from './authorize.ts';
 import { addCorsHeaders, checkOrigin, preflightHeaders } from './cors.ts';
@@ -13,8 +14,12 @@ import { type Answer, type Asker, answer, emptyAnswer, statusResponse } from './
 import { findValues, type ValueLists } from './value_lists.ts';
 import { takeWebSocketToken, WebSocketTokens } from './websocket_token.ts';
 
+const FORMS = { ci_job: 'ci', personal_access_token: 'pat', session_cookie: 'cookie' } as const;
+
 /** A request as it came in. */
 export interface ProxyRequest extends AskingRequest {
+  /** Hears how the asker shows who it is, as soon as that is seen. */
+  shows?(credential: CredentialForm): void;
   readonly method: string;
   /** The request target as sent. */
   readonly url: string;
@@ -140,9 +145,13 @@ export class RequestPreparer {
 
   #decide({ request, head, target, path }: KnownRequest): Decision | Refusal | Promise<Decision | Refusal> {
     const token = takeWebSocketToken(head);
-    if (token !== undefined && head.authorization.length === 0) return this.#redeem(token, request, head, path);
+    if (token !== undefined && head.authorization.length === 0) {
+      request.shows?.('websocket_token');
+      return this.#redeem(token, request, head, path);
+    }
     const credentials = parseCredentials(head, target.query);
     if (credentials.kind === 'bad') return this.#unauthorized(request, credentials.error, credentials.logError);
+    request.shows?.(FORMS[credentials.kind]);
     return this.#gatekeeper.authorize(credentials, request);
   }
 

@@ -1,10 +1,10 @@
-// One id from the request that comes in to the lines and calls that it causes (docs/protocol/logs.md, correlation).
+// What is logged of a request, and the one id that it is found by (docs/protocol/logs.md).
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { startBackend } from '../support/backend.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 
-describe('correlation', () => {
+describe('the log of requests', () => {
   let cluster: Cluster;
   before(async () => {
     cluster = await startCluster({
@@ -50,5 +50,45 @@ describe('correlation', () => {
   test('an agent’s question to GitLab has the id of the agent’s call', async () => {
     const asked = cluster.gitlab?.requests.find(({ path }) => path.includes('agent_info'));
     assert.match(String(asked?.headers['x-request-id']), /^[0-9A-HJKMNP-TV-Z]{26}$/);
+  });
+
+  test('a proxied request is one line, with what became of it', async () => {
+    const headers = { 'x-request-id': 'told-of' };
+    await cluster.ask({ path: '/missing?token=s3cret', method: 'PUT', body: 'twelve bytes', headers });
+    const line = await cluster.server.waitForLog(
+      'of the request',
+      ({ msg, correlation_id }) => msg === 'Proxied request' && correlation_id === 'told-of',
+    );
+    const {
+      time: _,
+      time_to_first_byte_ms: firstByteMs,
+      duration_ms: durationMs,
+      bytes_out: bytesOut,
+      ...fields
+    } = line;
+    assert.deepEqual(fields, {
+      level: 'debug',
+      msg: 'Proxied request',
+      mod_name: 'kubernetes_api',
+      agent_id: 1,
+      http_method: 'PUT',
+      url_path: '/k8s-proxy/missing',
+      credential: 'pat',
+      result: 'answered',
+      status: 404,
+      route: 'local',
+      bytes_in: 12,
+      correlation_id: 'told-of',
+    });
+    assert.ok(Number(firstByteMs) <= Number(durationMs) && Number(bytesOut) >= 0);
+  });
+
+  test('so is one that comes no further than here', async () => {
+    await cluster.ask({ path: '/x', token: null, headers: { 'x-request-id': 'turned-away' } });
+    const line = await cluster.server.waitForLog(
+      'of the request',
+      ({ msg, correlation_id }) => msg === 'Proxied request' && correlation_id === 'turned-away',
+    );
+    assert.deepEqual([line.result, line.credential, line.status, line.route], ['refused', 'none', 401, undefined]);
   });
 });
