@@ -1,4 +1,5 @@
-// Builds dist/gitlab-kas: one bundle of the source, inside a copy of the pinned Node ("single executable application").
+// Builds dist/gitlab-kas: one bundle of the source, inside a copy of the pinned Node ("single executable application"); beside it the
+// bill of its materials (gitlab-kas.cdx.json, CycloneDX) and the checksums of both (SHA256SUMS).
 //   --arch x64|arm64   for another architecture than this machine's; the file is then dist/gitlab-kas-ARCH
 //   --if-stale         only when a source file is newer than the executable
 //   --bundle FILE      the bundle alone, for `deno task compile`
@@ -25,12 +26,11 @@ import process from 'node:process';
 import { parseArgs } from 'node:util';
 import { build } from 'esbuild';
 import { root } from './lib/repository.ts';
+import { bundledPackages, cyclonedx, type Lock } from './lib/sbom.ts';
 
 const architectures = ['x64', 'arm64'];
 const dist = join(root, 'dist');
-const lock: { version: string; packages: Record<string, { version: string; integrity: string }> } = JSON.parse(
-  readFileSync(join(root, 'package-lock.json'), 'utf8'),
-);
+const lock: Lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));
 
 function commit(): string {
   try {
@@ -44,23 +44,30 @@ function builtAt(now: Date): string {
   return now.toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '.');
 }
 
-async function bundle(outfile: string): Promise<void> {
+/** Returns the packages of which anything is in the bundle. */
+async function bundle(outfile: string): Promise<string[]> {
   const info = { commit: commit(), builtAt: builtAt(new Date()), build: lock.version };
-  await build({
+  const { metafile } = await build({
     entryPoints: [join(root, 'src', 'main.ts')],
     outfile,
     bundle: true,
+    metafile: true,
+    absWorkingDir: root,
     platform: 'node',
     format: 'esm',
     target: 'node26',
     logLevel: 'warning',
     legalComments: 'none',
+    // Packages that come in both forms: of modules, what nobody uses is left out.
+    mainFields: ['module', 'main'],
     define: { __BUILD__: JSON.stringify(info) },
     // CommonJS packages call require() for Node's own modules, which a module does not have.
     banner: {
       js: "import { createRequire as __createRequire } from 'node:module'; const require = __createRequire(import.meta.url);",
     },
   });
+  const parts = Object.values(metafile.outputs).flatMap(({ inputs }) => Object.entries(inputs));
+  return bundledPackages(parts.flatMap(([file, { bytesInOutput }]) => (bytesInOutput > 0 ? [file] : [])));
 }
 
 /** The pinned Node of an architecture. npm installs only this machine's; the other one is fetched once, into the cache. */
@@ -116,7 +123,7 @@ function copyInPages(from: string, to: string): void {
 }
 
 function isFresh(executable: string): boolean {
-  if (!existsSync(executable)) return false;
+  if (!existsSync(executable) || !existsSync(`${executable}.cdx.json`)) return false;
   const built = statSync(executable).mtimeMs;
   const sources = [...globSync('src/**/*.ts', { cwd: root }), 'package.json', 'package-lock.json', 'scripts/build.ts'];
   return sources.every((name) => name.endsWith('.test.ts') || statSync(join(root, name)).mtimeMs < built);
@@ -128,7 +135,7 @@ async function buildExecutable(arch: string, executable: string): Promise<void> 
   try {
     const main = join(work, 'gitlab-kas.mjs');
     const base = join(work, 'node');
-    await bundle(main);
+    const packages = await bundle(main);
     strip(pinnedNode(arch), arch, base);
     const seaConfig = {
       main,
@@ -150,10 +157,30 @@ async function buildExecutable(arch: string, executable: string): Promise<void> 
     chmodSync(finished, 0o755);
     // A new file takes the old one's place at once: a server that runs from it is left alone.
     renameSync(finished, executable);
+    writeBill(packages, arch, `${executable}.cdx.json`);
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
   console.log(`${executable.slice(root.length + 1)}: ${(statSync(executable).size / 1e6).toFixed(1)} MB`);
+}
+
+function writeBill(packages: readonly string[], arch: string, file: string): void {
+  const runtime = `node_modules/node-linux-${arch}`;
+  const bill = cyclonedx({ packages, lock, runtime, version: lock.version, timestamp: new Date().toISOString() });
+  writeFileSync(file, `${JSON.stringify(bill, null, 2)}\n`);
+}
+
+/** Of everything in dist/, as `sha256sum --check` reads them. */
+function writeChecksums(): void {
+  const lines = globSync('gitlab-kas*', { cwd: dist })
+    .sort()
+    .map(
+      (name) =>
+        `${createHash('sha256')
+          .update(readFileSync(join(dist, name)))
+          .digest('hex')}  ${name}\n`,
+    );
+  writeFileSync(join(dist, 'SHA256SUMS'), lines.join(''));
 }
 
 const { values } = parseArgs({
@@ -171,4 +198,5 @@ if (values.bundle !== undefined) {
   process.exitCode = 1;
 } else if (!values['if-stale'] || !isFresh(executable)) {
   await buildExecutable(arch, executable);
+  writeChecksums();
 }

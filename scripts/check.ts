@@ -11,6 +11,7 @@ const steps: readonly (readonly [name: string, command: string, args: readonly s
   ['references to docs', process.execPath, ['scripts/check_docs.ts']],
   ['generated code', process.execPath, ['scripts/generate.ts', '--check']],
   ['package lock', process.execPath, ['scripts/check_packages.ts']],
+  ['dependencies', process.execPath, ['scripts/audit.ts']],
   ['unused exports and packages', 'knip', []],
 ];
 
