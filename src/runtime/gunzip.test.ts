@@ -72,6 +72,13 @@ test('a member that breaks off is corrupt wherever it does, and the next one is 
   assert.deepEqual(gunzip(member, LIMIT), data);
 });
 
+test('a member whose header does not even end is no empty one', () => {
+  const member = gzipSync('');
+  member[3] = 8; // a name follows, and nothing ends it
+  member.fill('n', 10, member.length - 4);
+  assert.equal(gunzip(member, LIMIT), 'corrupt');
+});
+
 test('damaged content never passes for the original', () => {
   const data = Buffer.from('a text with some words, some of them again: a text with some words');
   const member = gzipSync(data);

@@ -52,7 +52,7 @@ export function gunzip(data: Buffer, maxBytes: number): Buffer | GunzipFailure {
     const out = borrowBuffer(size + 1);
     handleFailed = false;
     inflater.handle.reset();
-    inflater.handle.writeSync(constants.Z_SYNC_FLUSH, data, 0, data.length, out, 0, size + 1);
+    inflater.handle.writeSync(constants.Z_FINISH, data, 0, data.length, out, 0, size + 1);
     if (!handleFailed && inflater.state[0] === 1 && inflater.state[1] === 0) return out.subarray(0, size);
     returnBuffer(out);
   }
