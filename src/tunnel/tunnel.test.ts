@@ -283,12 +283,14 @@ test('an agent that answers before it was asked is refused', () => {
 });
 
 test('an idle tunnel that is half-closed is of no use any more, but the agent’s to end', () => {
-  const { stream, kept, status, session } = idle();
+  const { stream, kept, status, session, tunnel } = idle();
   stream.receiveEnd();
   assert.deepEqual(kept, ['add', 'lost']);
+  assert.equal(tunnel.idle, false, 'nor to who holds it back');
   assert.equal(status(), undefined);
   session.reachAge();
   assert.equal(status(), '0 ');
+  assert.deepEqual(kept, ['add', 'lost'], 'lost once');
 });
 
 test('an idle tunnel whose agent is gone is lost, once', () => {

@@ -39,7 +39,7 @@ export class Tunnel implements Call, RequestSink {
   /** Set before anybody can hear: the connection may have its age already. */
   #stopWaitingForAge = () => {};
   #answer: Answer | undefined;
-  #state: 'opening' | 'idle' | 'busy' | 'done' = 'opening';
+  #state: 'opening' | 'idle' | 'silent' | 'busy' | 'done' = 'opening';
   #methods = NO_METHODS;
   /** What leaves together with the next flush. */
   #queue: Uint8Array[] = [];
@@ -95,8 +95,8 @@ export class Tunnel implements Call, RequestSink {
   /** Ends a tunnel that carries no call; with OK the agent reconnects at once. A busy one goes on. */
   end(status: GrpcStatus): void {
     if (this.#state === 'busy' || this.#state === 'done') return;
+    if (this.#state === 'idle') this.#keeper.lost(this);
     this.#finish();
-    this.#keeper.lost(this);
     this.#stream.end(status);
   }
 
@@ -198,7 +198,9 @@ export class Tunnel implements Call, RequestSink {
       return;
     }
     if (this.#state === 'idle') {
-      // It cannot answer any more, so it is of no use; agents do not do this, and the stream is theirs to close.
+      // It cannot answer any more, so it is of no use, also to whoever holds it back. The stream is the agent's to close, or
+      // ends with the connection's age.
+      this.#state = 'silent';
       this.#keeper.lost(this);
       return;
     }
