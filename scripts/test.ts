@@ -32,8 +32,13 @@ const stages: readonly Stage[] = [
   { name: 'unit-deno', files: testFiles('src/**/*.test.ts'), run: (files) => runOnDeno(files, 2 * minute) },
   {
     name: 'integration',
-    files: testFiles('test/*/**/*.test.ts').filter((file) => !/^test\/(e2e|interop)\//.test(file)),
+    files: testFiles('test/*/**/*.test.ts').filter((file) => !/^test\/(e2e|interop|fuzz)\//.test(file)),
     run: (files) => runOnNode(files, {}, 3 * minute),
+  },
+  {
+    name: 'fuzz',
+    files: testFiles('test/fuzz/**/*.test.ts'),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, minute),
   },
   {
     name: 'e2e',
