@@ -1,3 +1,4 @@
+import { NodeTokenVerifier } from '../auth/node_token.ts';
 import type { PrivateApiConfig, ServerConfig } from '../config/config.ts';
 import { ServerInfo } from '../gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
 import { Health } from '../gen/grpc/health/v1/health_pb.ts';
@@ -13,12 +14,14 @@ import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { AGENT_METHODS } from '../routing/agent_methods.ts';
-import type { Gateway } from '../routing/gateway.ts';
+import { Gateway } from '../routing/gateway.ts';
+import type { Siblings } from '../routing/siblings.ts';
 import { createConnectServer } from '../rpc/connect_server.ts';
 import { createJwtAdmission } from '../rpc/jwt_admission.ts';
 import { buildInfo } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
+import type { TunnelRegistry } from '../tunnel/registry.ts';
 import { logUp } from './front_log.ts';
 import type { Readiness } from './readiness.ts';
 
@@ -29,7 +32,9 @@ import type { Readiness } from './readiness.ts';
 export async function openPrivateApi(options: {
   readonly config: PrivateApiConfig;
   readonly server: ServerConfig;
-  readonly gateway: Gateway;
+  readonly tunnels: TunnelRegistry;
+  /** Set where callers mean all workers of this server. */
+  readonly siblings?: Siblings | undefined;
   readonly readiness: Readiness;
   readonly metrics: GrpcMetrics;
   readonly bind: Bind | undefined;
@@ -38,9 +43,12 @@ export async function openPrivateApi(options: {
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
-}): Promise<Front> {
-  const { config, server, gateway, readiness, metrics, tracer, scope, log, random } = options;
-  const { listen, ownUrls } = config;
+}): Promise<{ readonly front: Front; leave(): void }> {
+  const { config, server, tunnels, siblings, readiness, metrics, tracer, scope, log, random } = options;
+  const { listen } = config;
+  const { clock } = scope;
+  const tokens = new NodeTokenVerifier(listen.authenticationSecret, clock);
+  const gateway = new Gateway({ tunnels, siblings, tokens, clock, log });
   const toAgents = createGrpcServer({
     methods: AGENT_METHODS.map((path) => gateway.method(path)),
     compress: false,
@@ -59,7 +67,7 @@ export async function openPrivateApi(options: {
     admit: createJwtAdmission({
       required: { secret: listen.authenticationSecret, audience: 'gitlab-kas', issuer: 'gitlab-kas' },
       open: new Set([Health.typeName]),
-      clock: scope.clock,
+      clock,
       log,
     }),
     metrics,
@@ -68,7 +76,6 @@ export async function openPrivateApi(options: {
     scope,
     log,
   });
-  for (const url of ownUrls) log.info('Using own private API URL', { url });
   const front = await openFront({
     listen,
     bind: options.bind,
@@ -90,7 +97,7 @@ export async function openPrivateApi(options: {
     random,
   });
   logUp(log, 'Private API', front);
-  return front;
+  return { front, leave: () => gateway.leave() };
 }
 
 /** One connection carries the calls of all agents between two nodes. */

@@ -1,5 +1,4 @@
 import { ConnectionLimit } from '../auth/connection_limit.ts';
-import { NodeTokenVerifier } from '../auth/node_token.ts';
 import type { Config } from '../config/config.ts';
 import { createAgentRegistrar } from '../modules/agent_registrar/register.ts';
 import { ProjectAccess } from '../modules/flux/project_access.ts';
@@ -10,8 +9,8 @@ import type { Front } from '../net/front.ts';
 import { createLimits } from '../observability/limits.ts';
 import type { Log } from '../observability/log.ts';
 import { createMetrics } from '../observability/metrics.ts';
-import { Gateway } from '../routing/gateway.ts';
 import { Router } from '../routing/router.ts';
+import { Siblings } from '../routing/siblings.ts';
 import { Whereabouts } from '../routing/whereabouts.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemRandom } from '../runtime/random.ts';
@@ -23,6 +22,7 @@ import { openAgentApi } from './agent_api.ts';
 import { createAgentConfiguration } from './agent_configuration.ts';
 import { drain } from './drain.ts';
 import { openErrorTracker } from './error_tracker.ts';
+import { logOwnUrls } from './front_log.ts';
 import { createGitops } from './gitops.ts';
 import { createIdentities } from './identities.ts';
 import { openInternalApi } from './internal_api.ts';
@@ -96,12 +96,13 @@ async function openFronts(
   const { privateApi } = config;
   const waitingRoom = createWaitingRoom(config.server.limits, limits);
   const { clock } = scope;
+  const asNode = worker?.privateApi ?? privateApi;
+  const others =
+    asNode && createOtherNodes({ ...base, config: asNode, server: config.server, directory: store.tunnelDirectory });
   const router = new Router({
     ...base,
     tunnels,
-    others:
-      privateApi &&
-      createOtherNodes({ ...base, config: privateApi, server: config.server, directory: store.tunnelDirectory }),
+    others,
     whereabouts: new Whereabouts({
       agents: store.agentDirectory,
       tunnels: store.tunnelDirectory,
@@ -142,6 +143,9 @@ async function openFronts(
     const own = observabilityLimits(config.server.limits, limits);
     await openObservability({ ...base, config: config.observability, limits: own, readiness, scrapes });
   } else worker.observe({ readiness, metrics });
+  const limited = limitsOf('private_api');
+  const nodeApi = { ...base, server: config.server, limits: limited, tunnels, readiness, metrics: metrics.grpc };
+  const ownApi = worker && (await openPrivateApi({ ...nodeApi, config: worker.privateApi, bind: undefined }));
   const fronts = [
     await openAgentApi({
       ...base,
@@ -191,22 +195,11 @@ async function openFronts(
       }),
     );
   }
-  let gateway: Gateway | undefined;
-  if (privateApi !== undefined) {
-    const tokens = new NodeTokenVerifier(privateApi.listen.authenticationSecret, clock);
-    gateway = new Gateway({ tunnels, tokens, clock, log });
-    fronts.push(
-      await openPrivateApi({
-        ...base,
-        config: privateApi,
-        limits: limitsOf('private_api'),
-        server: config.server,
-        gateway,
-        readiness,
-        metrics: metrics.grpc,
-      }),
-    );
-  }
+  if (worker === undefined) logOwnUrls(log, privateApi);
+  const siblings = worker && others && new Siblings({ ...base, peers: others.peers, siblingsOf: worker.siblingsOf });
+  const nodesApi = privateApi && (await openPrivateApi({ ...nodeApi, config: privateApi, siblings }));
+  const privateApis = [ownApi, nodesApi].filter((api) => api !== undefined);
+  fronts.push(...privateApis.map(({ front }) => front));
   const { kubernetesApi } = config.agent;
   if (kubernetesApi !== undefined) {
     fronts.push(
@@ -227,7 +220,7 @@ async function openFronts(
     await tracer?.shutdown();
   };
   const leave = () => {
-    gateway?.leave();
+    for (const api of privateApis) api.leave();
     void store.tunnelDirectory.leave();
   };
   return { fronts, leave, flush };

@@ -6,14 +6,16 @@ import type { Metadata } from '../grpc/metadata.ts';
 import type { Method } from '../grpc/server.ts';
 import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
 import { type GrpcStatus, OK } from '../grpc/status.ts';
+import { CORRELATION_METADATA } from '../observability/correlation_id.ts';
 import type { Log } from '../observability/log.ts';
 import { NowAndThen } from '../observability/now_and_then.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import type { TunnelRegistry, Waiter } from '../tunnel/registry.ts';
-import type { Tunnel } from '../tunnel/tunnel.ts';
+import { type HeldTunnel, heldBySibling, heldHere } from './held_tunnel.ts';
 import { HOP_PREFIX, ROUTING_AGENT_ID } from './routing_metadata.ts';
+import type { Siblings } from './siblings.ts';
 
 /** GatewayKasResponse without content. */
 const TUNNEL_READY = frameOf(Buffer.from([0x0a, 0]));
@@ -31,6 +33,8 @@ const CALLER_GONE: GrpcStatus = { code: StatusCode.Canceled, message: 'Incoming 
 
 export interface GatewayOptions {
   readonly tunnels: TunnelRegistry;
+  /** Whom to ask for tunnels too, because callers mean all workers. Undefined: they mean this process. */
+  readonly siblings?: Siblings | undefined;
   readonly tokens: NodeTokenVerifier;
   readonly clock: Clock;
   readonly log: Log;
@@ -64,11 +68,12 @@ export class Gateway {
     this.#admit(call);
     const agentId = agentIdOf(call);
     const metadata = metadataForAgent(call);
+    const correlation = call.metadata(CORRELATION_METADATA);
     if (this.#leaving) {
       call.end(SHUTTING_DOWN);
       return;
     }
-    new GatewayCall(call, agentId, metadata, this.#options.tunnels, this.#waiting);
+    new GatewayCall(call, { agentId, metadata, correlation }, this.#options, this.#waiting);
   }
 
   #admit(call: ServerCall): void {
@@ -129,17 +134,26 @@ function userAgentMetadata(userAgent: string): Metadata {
   return metadata;
 }
 
+/** What a call of another node is about. */
+interface Wanted {
+  readonly agentId: bigint;
+  /** For the agent. */
+  readonly metadata: Metadata;
+  /** For the log lines of other nodes. */
+  readonly correlation: string | undefined;
+}
+
 /** One call of another node: waits for a tunnel, holds it until the node takes it, and passes messages both ways. */
 class GatewayCall implements RequestSink, FrameSink {
   readonly #call: ServerCall;
-  readonly #agentId: bigint;
-  readonly #metadata: Metadata;
+  readonly #wanted: Wanted;
   readonly #tunnels: TunnelRegistry;
+  readonly #siblings: Siblings | undefined;
   readonly #waiting: Set<GatewayCall>;
   readonly #gzip: boolean;
   #waiter: Waiter | undefined;
-  /** Held for the other node, until it says that it takes it. */
-  #held: Tunnel | undefined;
+  #search: { stop(): void } | undefined;
+  #held: HeldTunnel | undefined;
   /** The call through the tunnel. */
   #agent: Call | undefined;
   /** The other node has said so. */
@@ -151,22 +165,22 @@ class GatewayCall implements RequestSink, FrameSink {
 
   constructor(
     call: ServerCall,
-    agentId: bigint,
-    metadata: Metadata,
-    tunnels: TunnelRegistry,
+    wanted: Wanted,
+    { tunnels, siblings }: Pick<GatewayOptions, 'tunnels' | 'siblings'>,
     waiting: Set<GatewayCall>,
   ) {
     this.#call = call;
-    this.#agentId = agentId;
-    this.#metadata = metadata;
+    this.#wanted = wanted;
     this.#tunnels = tunnels;
+    this.#siblings = siblings;
     this.#waiting = waiting;
     this.#gzip = call.metadataValues('grpc-accept-encoding').some((value) => /\bgzip\b/.test(value));
     call.passesCompressed = this.#gzip;
-    const tunnel = tunnels.take(agentId, call.path);
+    const tunnel = this.#take();
     if (tunnel !== undefined) this.#hold(tunnel);
     else {
-      call.writeFrames(NO_TUNNEL);
+      // A sibling that has some answers in no time; until then nobody need look elsewhere.
+      if (!siblings?.have(wanted.agentId)) call.writeFrames(NO_TUNNEL);
       this.#wait((found) => this.#hold(found));
     }
     call.receive(this);
@@ -178,16 +192,39 @@ class GatewayCall implements RequestSink, FrameSink {
     this.#call.end(status);
   }
 
-  #wait(found: (tunnel: Tunnel) => void): void {
+  /** An idle tunnel of this process. */
+  #take(): HeldTunnel | undefined {
+    const tunnel = this.#tunnels.take(this.#wanted.agentId, this.#call.path);
+    return tunnel && heldHere(tunnel, this.#tunnels, this.#about);
+  }
+
+  get #about() {
+    return { method: this.#call.path, metadata: this.#wanted.metadata, gzip: this.#gzip };
+  }
+
+  #wait(found: (tunnel: HeldTunnel) => void): void {
+    const { agentId, metadata, correlation } = this.#wanted;
+    const { path } = this.#call;
     this.#waiting.add(this);
-    this.#waiter = this.#tunnels.wait(this.#agentId, this.#call.path, (tunnel) => {
-      this.#waiter = undefined;
-      this.#waiting.delete(this);
-      found(tunnel);
+    this.#waiter = this.#tunnels.wait(agentId, path, (tunnel) => {
+      this.#stopWaiting();
+      found(heldHere(tunnel, this.#tunnels, this.#about));
+    });
+    this.#search = this.#siblings?.search({ agentId, method: path, metadata, correlation }, (stream) => {
+      this.#stopWaiting();
+      found(heldBySibling(stream, this.#about));
     });
   }
 
-  #hold(tunnel: Tunnel): void {
+  #stopWaiting(): void {
+    this.#waiting.delete(this);
+    this.#waiter?.cancel();
+    this.#waiter = undefined;
+    this.#search?.stop();
+    this.#search = undefined;
+  }
+
+  #hold(tunnel: HeldTunnel): void {
     this.#held = tunnel;
     this.#call.writeFrames(TUNNEL_READY);
     this.#proceed();
@@ -232,13 +269,13 @@ class GatewayCall implements RequestSink, FrameSink {
     const tunnel = this.#held;
     this.#held = undefined;
     // It may have ended while it was held; nothing has been sent through it, so another one will do.
-    const usable = tunnel.idle ? tunnel : this.#tunnels.take(this.#agentId, this.#call.path);
+    const usable = tunnel.usable ? tunnel : this.#take();
     if (usable === undefined) this.#wait((found) => this.#open(found));
     else this.#open(usable);
   }
 
-  #open(tunnel: Tunnel): void {
-    const agent = tunnel.openFrames(this.#call.path, this, { metadata: this.#metadata, gzip: this.#gzip });
+  #open(tunnel: HeldTunnel): void {
+    const agent = tunnel.open(this);
     agent.onDrain(() => this.#call.resume());
     this.#call.onDrain(() => agent.resume());
     this.#call.session.streamBusy();
@@ -268,11 +305,9 @@ class GatewayCall implements RequestSink, FrameSink {
   }
 
   #letGo(): void {
-    this.#waiting.delete(this);
-    this.#waiter?.cancel();
-    this.#waiter = undefined;
+    this.#stopWaiting();
     const held = this.#held;
     this.#held = undefined;
-    if (held?.idle) this.#tunnels.add(held);
+    held?.giveBack();
   }
 }

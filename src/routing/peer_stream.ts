@@ -1,5 +1,5 @@
 import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
-import type { Call, CallSink } from '../grpc/call.ts';
+import type { Call, CallSink, FrameSink } from '../grpc/call.ts';
 import { refusalOf, statusOf } from '../grpc/client_call.ts';
 import { PREFIX_BYTES, writeFrame } from '../grpc/frame.ts';
 import { type MessageHandler, MessageReader } from '../grpc/message_reader.ts';
@@ -7,8 +7,9 @@ import { MalformedMessage } from '../grpc/protobuf_wire.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import { AgentAnswer } from '../tunnel/agent_answer.ts';
+import { AgentAnswer, type Answer } from '../tunnel/agent_answer.ts';
 import { OneofReader } from '../tunnel/oneof_reader.ts';
+import { PassedAnswer } from '../tunnel/passed_answer.ts';
 
 /** Who asks another node for a tunnel. After `ready` or `failed` it hears nothing more of the asking. */
 export interface Asker {
@@ -50,7 +51,7 @@ export class PeerStream implements Call, MessageHandler {
   readonly #load: PeerLoad;
   readonly #reader = new MessageReader(this);
   #asker: Asker | undefined;
-  #answer: AgentAnswer | undefined;
+  #answer: Answer | undefined;
   #state: 'asking' | 'ready' | 'started' | 'done' = 'asking';
   /** The node has said so; from `no_tunnel` only `tunnel_ready` may follow. */
   #noTunnel = false;
@@ -77,8 +78,25 @@ export class PeerStream implements Call, MessageHandler {
 
   /** Takes the tunnel that the node holds. To be called when it is ready. */
   start(sink: CallSink): Call {
+    return this.#start(new AgentAnswer(sink));
+  }
+
+  /**
+   * The same, for somebody who passes the answer on without looking into it.
+   * @param gzip whether it may be passed on as it comes, some of it compressed
+   */
+  startFrames(sink: FrameSink, gzip: boolean): Call {
+    return this.#start(new PassedAnswer(sink, gzip ? this.#reader : undefined));
+  }
+
+  /** The node holds a tunnel that nobody has taken yet. */
+  get held(): boolean {
+    return this.#state === 'ready';
+  }
+
+  #start(answer: Answer): Call {
     this.#state = 'started';
-    this.#answer = new AgentAnswer(sink);
+    this.#answer = answer;
     this.#load.streamBusy();
     return this;
   }

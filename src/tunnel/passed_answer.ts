@@ -1,11 +1,15 @@
 import type { FrameSink } from '../grpc/call.ts';
 import { frameOf } from '../grpc/frame.ts';
-import type { ServerCall } from '../grpc/server_call.ts';
 import { type GrpcStatus, OK } from '../grpc/status.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { type Answer, AnswerPart, refuseFirst } from './agent_answer.ts';
 import { decodeError } from './agent_messages.ts';
+
+/** What reads the messages of an answer, and can leave that off. */
+interface PassThrough {
+  passThrough(f: (bytes: Buffer) => void): void;
+}
 
 /**
  * Passes an answer on without looking into it, since whoever gets it looks anyway. Only the first part is looked at: nodes do not
@@ -13,12 +17,12 @@ import { decodeError } from './agent_messages.ts';
  */
 export class PassedAnswer implements Answer {
   readonly #sink: FrameSink;
-  readonly #stream: ServerCall | undefined;
+  readonly #stream: PassThrough | undefined;
   #begun = false;
   #outcome: GrpcStatus = OK;
 
-  /** @param stream the agent's, if its bytes may go on as they come; undefined: they have to be inflated here */
-  constructor(sink: FrameSink, stream: ServerCall | undefined) {
+  /** @param stream the one the answer comes on, if its bytes may go on as they come; undefined: they have to be inflated here */
+  constructor(sink: FrameSink, stream: PassThrough | undefined) {
     this.#sink = sink;
     this.#stream = stream;
   }

@@ -16,6 +16,7 @@ import { type AskedStore, serveStore } from '../../store/shared/dispatcher.ts';
 import { TunnelBoard } from '../../store/shared/tunnel_board.ts';
 import { collectUsage } from '../../store/shared/usage_hand_over.ts';
 import { longestDrainMs } from '../drain.ts';
+import { logOwnUrls } from '../front_log.ts';
 import { observabilityLimits } from '../limits.ts';
 import { openObservability } from '../observability.ts';
 import { Readiness } from '../readiness.ts';
@@ -71,6 +72,7 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
       readiness,
       scrapes: { page: (accept, encoding) => scrapes.page(accept, encoding, () => merged.collect()) },
     });
+    logOwnUrls(log, config.privateApi);
     log.info('Starting workers', { workers: config.server.workers });
     const shutdown = aborted(signal);
     await Promise.race([crew.start(), shutdown]);
@@ -99,6 +101,7 @@ function createCrew(
 ): Crew {
   const { scope, readiness, listeners, store, board, usageCounters } = shared;
   const folder = scope.own(createPrivateFolder());
+  const secret = systemRandom.bytes(32);
   const packed = packConfig(shareOf(config, config.server.workers));
   return new Crew({
     size: config.server.workers,
@@ -110,7 +113,7 @@ function createCrew(
     serve(number, link) {
       const ownSocket = `${folder.path}/worker-${number}.sock`;
       const ownUrl = `unix://${ownSocket}`;
-      link.on('worker.start', (): StartMessage => ({ config: packed, number, ownSocket }));
+      link.on('worker.start', (): StartMessage => ({ config: packed, number, ownSocket, secret }));
       link.on('worker.joins', () => board.join(ownUrl, link));
       listeners.serve(link);
       const unsubscribe = serveStore(link, store);

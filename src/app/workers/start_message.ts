@@ -5,4 +5,6 @@ export interface StartMessage {
   readonly number: number;
   /** Where its own private API is to listen, for its siblings. */
   readonly ownSocket: string;
+  /** What siblings know each other by where no private API is configured. */
+  readonly secret: Buffer;
 }

@@ -1,4 +1,5 @@
-import type { Config } from '../../config/config.ts';
+import type { Config, PrivateApiConfig } from '../../config/config.ts';
+import { Secret } from '../../config/secret.ts';
 import { bindThrough } from '../../net/bind_through.ts';
 import type { Log } from '../../observability/log.ts';
 import { systemClock } from '../../runtime/clock.ts';
@@ -12,6 +13,8 @@ import { runServer } from '../server.ts';
 import { isUsageReported, type Usage, uncounted } from '../usage.ts';
 import type { StartMessage } from './start_message.ts';
 import type { WorkerPlace } from './worker_place.ts';
+
+const SIBLING_CONNECTION_AGE_MS = 2 * 60 * 60_000;
 
 interface WorkerOptions {
   readonly link: Link;
@@ -46,12 +49,32 @@ function createPlace({ link, start, config, log }: WorkerOptions, scope: Scope):
   return {
     bind: bindThrough(link, scope),
     store: { ...createStoreClient(link, log), tunnelDirectory, usageCounters },
+    privateApi: privateApiForSiblings(start, config.privateApi),
+    siblingsOf: (agentId) => tunnelDirectory.siblingsOf(agentId),
     usage: isUsageReported(config) ? handOver(usageCounters, link, scope) : uncounted,
     observe({ readiness, metrics }) {
       link.on('worker.health', () => readiness.missing);
       link.on('worker.metrics', () => metrics.registry.getMetricsAsJSON());
     },
     ready: () => link.tell('worker.ready'),
+  };
+}
+
+/** Where siblings call, and how. They know each other as nodes do, by the secret that is configured for those if there is one. */
+function privateApiForSiblings(start: StartMessage, configured: PrivateApiConfig | undefined): PrivateApiConfig {
+  const { listen, ownUrls, tlsServerName } = configured ?? {};
+  return {
+    listen: {
+      network: 'unix',
+      address: start.ownSocket,
+      tls: undefined,
+      listenGracePeriodMs: listen?.listenGracePeriodMs ?? 0,
+      maxConnectionAgeMs: listen?.maxConnectionAgeMs ?? SIBLING_CONNECTION_AGE_MS,
+      authenticationSecret: listen?.authenticationSecret ?? new Secret(start.secret),
+      caCertificateFile: listen?.caCertificateFile,
+    },
+    ownUrls: [`unix://${start.ownSocket}`, ...(ownUrls ?? [])],
+    tlsServerName: tlsServerName ?? '',
   };
 }
 

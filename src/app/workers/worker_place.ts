@@ -1,3 +1,4 @@
+import type { PrivateApiConfig } from '../../config/config.ts';
 import type { Bind } from '../../net/listen.ts';
 import type { Metrics } from '../../observability/metrics.ts';
 import type { Store } from '../../store/store.ts';
@@ -10,6 +11,10 @@ export interface WorkerPlace {
   readonly bind: Bind;
   readonly store: Store;
   readonly usage: Usage;
+  /** The worker's own private API, for its siblings alone. */
+  readonly privateApi: PrivateApiConfig;
+  /** The private APIs of the siblings that have tunnels of the agent. */
+  siblingsOf(agentId: bigint): readonly string[];
   /** Whoever answers probes and scrapes for all workers asks these from now on. */
   observe(own: { readonly readiness: Readiness; readonly metrics: Metrics }): void;
   /** All ports are open. */
