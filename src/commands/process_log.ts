@@ -1,12 +1,14 @@
 import process from 'node:process';
 import { createJsonLog } from '../observability/json_log.ts';
 import type { Level, Log } from '../observability/log.ts';
-import { createLogQueue, standardError } from '../observability/log_queue.ts';
+import { createLogQueue, fileOutput } from '../observability/log_queue.ts';
 import { errorText } from '../runtime/app_error.ts';
 import { systemClock } from '../runtime/clock.ts';
 
 /** Lines that wait for a slow reader of standard error; then they are dropped, and counted. */
 const logBytes = 4 * 1024 * 1024;
+
+const STDERR = 2;
 
 /** How long the last lines may take to get out. */
 const flushMs = 1000;
@@ -25,7 +27,7 @@ export interface ProcessLog {
 export function openProcessLog(level: Level): ProcessLog {
   const queue = createLogQueue({
     clock: systemClock,
-    output: standardError,
+    output: fileOutput(STDERR),
     limitBytes: logBytes,
     droppedLine: (count) => {
       const lines: string[] = [];
@@ -40,7 +42,7 @@ export function openProcessLog(level: Level): ProcessLog {
     dropped: () => queue.dropped,
     async flush() {
       // Whoever should read our standard error has stopped; a thread hangs in its write, and would hang the exit too.
-      if (!(await queue.flush(flushMs))) process.kill(process.pid, 'SIGKILL');
+      if (!(await queue.flush(flushMs)) && queue.hangs) process.kill(process.pid, 'SIGKILL');
     },
   };
 }

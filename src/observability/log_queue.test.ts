@@ -41,6 +41,26 @@ describe('the log’s queue', () => {
     assert.equal(writes[2]?.text, 'cdef\n');
   });
 
+  test('tries again, ever more seldom, while the disk is full', () => {
+    const { clock, queue, writes } = stalled(100);
+    queue.write('a\n');
+    assert.equal(queue.hangs, true);
+    const full = (at: number) => writes[at]!.done(Object.assign(new Error('full'), { code: 'ENOSPC' }), 0);
+    for (const [i, waitMs] of [20, 40, 80, 160, 320, 640, 1000, 1000].entries()) {
+      full(i);
+      assert.equal(queue.hangs, false);
+      clock.advance(waitMs - 1);
+      assert.equal(writes.length, i + 1);
+      clock.advance(1);
+    }
+    assert.deepEqual([...new Set(writes.map(({ text }) => text))], ['a\n']);
+    complete(writes.at(-1)!);
+    queue.write('b\n');
+    full(writes.length - 1);
+    clock.advance(20);
+    assert.equal(writes.at(-1)?.text, 'b\n');
+  });
+
   test('drops and counts what has no room, and says so later', () => {
     const { queue, writes } = stalled(8);
     for (const line of ['one\n', 'two\n', 'six\n', 'ten\n', 'elf\n']) queue.write(line);

@@ -10,6 +10,8 @@ export interface LogQueue {
   write(line: string): void;
   /** Lines dropped so far. */
   readonly dropped: number;
+  /** Whether a write hangs in its thread. */
+  readonly hangs: boolean;
   /** Resolves with true when everything is out, or after `deadlineMs` with false. */
   flush(deadlineMs: number): Promise<boolean>;
 }
@@ -23,8 +25,12 @@ export interface LogQueueOptions {
   readonly droppedLine: (count: number) => string;
 }
 
-/** How long to leave a full pipe alone that does not block. */
-const retryMs = 20;
+/** How long to leave a full pipe alone that does not block, at first and at most. */
+const firstRetryMs = 20;
+const lastRetryMs = 1000;
+
+/** What passes: a pipe that is full, a disk that is. Anything else means that nobody will ever read the log again. */
+const passing = new Set(['EAGAIN', 'EINTR', 'ENOSPC', 'EDQUOT', 'EFBIG', 'EIO']);
 
 /**
  * `process.stderr` blocks the whole process while a pipe is full; this writes off the main thread, one write at a time.
@@ -36,6 +42,8 @@ export function createLogQueue({ clock, output, limitBytes, droppedLine }: LogQu
   let toldOf = 0;
   let writing = false;
   let broken = false;
+  let hangs = false;
+  let retryMs = firstRetryMs;
   let flushed: (() => void)[] = [];
 
   const next = (): void => {
@@ -55,9 +63,16 @@ export function createLogQueue({ clock, output, limitBytes, droppedLine }: LogQu
     put(batch);
   };
   const put = (bytes: Buffer): void => {
+    hangs = true;
     output(bytes, (error, written) => {
-      if (error?.code === 'EAGAIN') clock.startTimer(retryMs, () => put(bytes));
-      else if (error) {
+      hangs = false;
+      if (error && passing.has(error.code ?? '')) {
+        clock.startTimer(retryMs, () => put(bytes));
+        retryMs = Math.min(lastRetryMs, 2 * retryMs);
+        return;
+      }
+      retryMs = firstRetryMs;
+      if (error) {
         // Nobody reads the log any more; the process goes on without it.
         broken = true;
         waiting = [];
@@ -80,6 +95,9 @@ export function createLogQueue({ clock, output, limitBytes, droppedLine }: LogQu
     get dropped() {
       return dropped;
     },
+    get hangs() {
+      return hangs;
+    },
     flush(deadlineMs) {
       if (!writing) return Promise.resolve(true);
       return new Promise((resolve) => {
@@ -96,5 +114,7 @@ export function createLogQueue({ clock, output, limitBytes, droppedLine }: LogQu
   };
 }
 
-/** Standard error, off the main thread. */
-export const standardError: Output = (bytes, done) => write(2, bytes, done);
+/** Writes to a file or pipe, off the main thread. */
+export function fileOutput(fd: number): Output {
+  return (bytes, done) => write(fd, bytes, done);
+}
