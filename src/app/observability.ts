@@ -3,6 +3,7 @@ import { Hono } from 'hono';
 import type { ObservabilityConfig } from '../config/config.ts';
 import { type Front, openFront } from '../net/front.ts';
 import type { FrontLimits } from '../net/gate.ts';
+import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import type { Scrapes } from '../observability/scrape_metrics.ts';
 import { errorText } from '../runtime/app_error.ts';
@@ -44,7 +45,11 @@ export async function openObservability(options: {
   });
   app.notFound((context) => context.text('404 page not found\n', 404));
   app.onError((error, context) => {
-    log.error('Observability endpoint failed', { url_path: context.req.path, error: errorText(error) });
+    log.error('Observability endpoint failed', {
+      url_path: context.req.path,
+      error: errorText(error),
+      hint: Hint.defect,
+    });
     return context.text('internal error\n', 500);
   });
   const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });

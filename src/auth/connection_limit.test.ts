@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { recordingLog } from '../../test/support/recording_log.ts';
+import { Hint } from '../observability/hints.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { createMemoryStore } from '../store/memory/memory_store.ts';
@@ -71,7 +72,7 @@ test('a store in trouble lets nobody in, and says so in the log', async () => {
     {
       level: 'error',
       message: 'redistool.TokenLimiter: error retrieving minute bucket count',
-      fields: { error: 'store down' },
+      fields: { error: 'store down', hint: `${Hint.store}; until then agents that connect are refused` },
     },
   ]);
 });

@@ -1,3 +1,4 @@
+import { Hint } from '../observability/hints.ts';
 import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
@@ -68,7 +69,10 @@ export class ConnectionLimit {
     try {
       taken = await this.#limiter.tryTake(tokenHash(token), this.#perMinute);
     } catch (error) {
-      this.#log.error('redistool.TokenLimiter: error retrieving minute bucket count', { error: errorText(error) });
+      this.#log.error('redistool.TokenLimiter: error retrieving minute bucket count', {
+        error: errorText(error),
+        hint: `${Hint.store}; until then agents that connect are refused`,
+      });
       throw exhausted();
     }
     this.#onDecided(this.#clock.monotonicMs() - sinceMs, taken);

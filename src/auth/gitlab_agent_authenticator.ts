@@ -1,6 +1,7 @@
 import type { GetAgentInfoResponse } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { CallOptions, GitLabClient } from '../gitlab/client.ts';
 import { GitLabError } from '../gitlab/gitlab_error.ts';
+import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -60,7 +61,12 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
     } catch (error) {
       if (!options.signal.aborted && refusal(error) === undefined) {
         const hint = error instanceof AppError ? error.hint : undefined;
-        this.#log.error('GetAgentInfo()', { error: errorText(error), ...(hint !== undefined && { hint }) });
+        this.#log.error('GetAgentInfo()', {
+          error: errorText(error),
+          hint: hint ?? Hint.gitlab,
+          correlation_id: options.correlationId,
+          trace_id: options.span?.traceId,
+        });
       }
       throw error;
     }

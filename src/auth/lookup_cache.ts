@@ -1,4 +1,5 @@
 import { GitLabError } from '../gitlab/gitlab_error.ts';
+import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import { errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -94,7 +95,7 @@ export class LookupCache<V> {
       const cached = await this.#errors.get(this.#options.errorKind, hash);
       return cached && new GitLabError(cached.status, cached.path, cached.reason);
     } catch (error) {
-      this.#log.error('Failed to get cached error from Redis', { error: errorText(error) });
+      this.#log.error('Failed to get cached error from Redis', { error: errorText(error), hint: Hint.store });
       return undefined;
     }
   }
@@ -103,7 +104,7 @@ export class LookupCache<V> {
     try {
       await this.#errors.set(this.#options.errorKind, hash, { status, path, reason }, this.#options.errorTtlMs);
     } catch (error) {
-      this.#log.error('Failed to cache error in Redis', { error: errorText(error) });
+      this.#log.error('Failed to cache error in Redis', { error: errorText(error), hint: Hint.store });
     }
   }
 }

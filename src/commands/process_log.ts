@@ -1,4 +1,5 @@
 import process from 'node:process';
+import { Hint } from '../observability/hints.ts';
 import { createJsonLog } from '../observability/json_log.ts';
 import type { Level, Log } from '../observability/log.ts';
 import { createLogQueue, fileOutput } from '../observability/log_queue.ts';
@@ -55,6 +56,7 @@ export function surviveDefects(log: Log): void {
   process.on('uncaughtException', (error: unknown) => {
     log.error('Defect: nobody caught this exception', {
       error: errorText(error),
+      hint: Hint.defect,
       stack: error instanceof Error ? error.stack : undefined,
     });
   });

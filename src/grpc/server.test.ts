@@ -6,6 +6,7 @@ import { FakeCallSession } from '../../test/support/doubles/call_session.ts';
 import { FakeHttp2Stream } from '../../test/support/doubles/http2_stream.ts';
 import { recordingLog, withoutCorrelation } from '../../test/support/recording_log.ts';
 import { createGrpcMetrics } from '../observability/grpc_metrics.ts';
+import { Hint } from '../observability/hints.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -127,7 +128,7 @@ test('what a method throws becomes the status; a defect keeps its text for the l
     {
       level: 'error',
       message: 'Unknown gRPC error in "/pkg.Service/Broken"',
-      fields: { error: 'a secret detail' },
+      fields: { error: 'a secret detail', hint: Hint.defect },
     },
   ]);
 });

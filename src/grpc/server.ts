@@ -1,5 +1,6 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { MethodMetrics } from '../observability/grpc_metrics.ts';
+import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
@@ -77,7 +78,7 @@ export function createGrpcServer(
 /** Ends `call` with what was thrown; anything but an AppError is a defect and logged as one. */
 export function endWithDefect(call: ServerCall, error: unknown, log: Log): void {
   if (!(error instanceof AppError)) {
-    const fields = { error: errorText(error), correlation_id: call.correlationId() };
+    const fields = { error: errorText(error), hint: Hint.defect, correlation_id: call.correlationId() };
     log.error(`Unknown gRPC error in "${call.path}"`, fields);
   }
   call.end(statusOf(error));

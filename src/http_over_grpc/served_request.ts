@@ -6,6 +6,7 @@ import { Automaton, END_OF_STREAM, START } from '../grpc/automaton.ts';
 import { endWithDefect } from '../grpc/server.ts';
 import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
 import { OK } from '../grpc/status.ts';
+import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError } from '../runtime/app_error.ts';
 import type { Timer } from '../runtime/clock.ts';
@@ -208,7 +209,7 @@ export class ServedRequest implements RequestSink {
       return;
     }
     const { code, message, hint } = error;
-    this.#log.error('gRPC -> HTTP', { error: message, ...(hint !== undefined && { hint }) });
+    this.#log.error('gRPC -> HTTP', { error: message, hint: hint ?? Hint.gitlab });
     call.end({ code, message: `gRPC -> HTTP: ${message}` });
   }
 

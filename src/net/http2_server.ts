@@ -1,5 +1,6 @@
 import { constants, type IncomingHttpHeaders, performServerHandshake, type ServerHttp2Stream } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
@@ -113,7 +114,10 @@ export function createHttp2Front(
         try {
           onStream(stream, headers, rawHeaders, managed);
         } catch (error) {
-          log.error('Defect in a stream handler', { error: error instanceof Error ? error.stack : String(error) });
+          log.error('Defect in a stream handler', {
+            error: error instanceof Error ? error.stack : String(error),
+            hint: Hint.defect,
+          });
           if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
         }
       });

@@ -120,7 +120,10 @@ function reloadCertificate(
         use(readCertificate(files));
         log.info('TLS certificate reloaded', { certificate_file: files.certificateFile });
       } catch (error) {
-        log.error('TLS certificate not reloaded, the old one stays in use', { error: errorText(error) });
+        log.error('TLS certificate not reloaded, the old one stays in use', {
+          error: errorText(error),
+          hint: `repair ${files.certificateFile} or ${files.keyFile}: they are looked at again`,
+        });
       }
     }
     scope.timeout(RELOAD_INTERVAL_MS, look);

@@ -9,14 +9,14 @@ test('lines at error are logged as ever, and reported with the fields of their c
   const reports: [string, Fields][] = [];
   const reporting = reportErrors(log, (message, fields) => reports.push([message, fields]));
   const about = reporting.with({ mod_name: 'm' }).with({ agent_id: 1n });
-  about.error('Failed', { error: 'why' });
+  about.error('Failed', { error: 'why', hint: 'do' });
   about.warn('Odd');
   about.info('Fine');
   about.debug('Detail');
-  reporting.error('Alone');
+  reporting.error('Alone', { hint: 'do' });
   assert.deepEqual(reports, [
-    ['Failed', { mod_name: 'm', agent_id: 1n, error: 'why' }],
-    ['Alone', {}],
+    ['Failed', { mod_name: 'm', agent_id: 1n, error: 'why', hint: 'do' }],
+    ['Alone', { hint: 'do' }],
   ]);
   assert.deepEqual(
     lines.map(({ level, message }) => `${level} ${message}`),

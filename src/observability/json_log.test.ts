@@ -39,7 +39,7 @@ describe('the log', () => {
       log.debug('a');
       log.info('a');
       log.warn('a');
-      log.error('a');
+      log.error('a', { hint: 'b' });
       assert.deepEqual(
         lines.map((line) => JSON.parse(line).level),
         expected,

@@ -1,3 +1,4 @@
+import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import { errorText } from '../runtime/app_error.ts';
 import type { Timer } from '../runtime/clock.ts';
@@ -68,7 +69,11 @@ export class KnownNodes {
       urls = await this.#directory.nodesOf(agentId);
     } catch (error) {
       if (poll.polls === 1)
-        this.#log.error('KasUrlsByAgentId() failed', { agent_id: agentId, error: errorText(error) });
+        this.#log.error('KasUrlsByAgentId() failed', {
+          agent_id: agentId,
+          error: errorText(error),
+          hint: Hint.store,
+        });
     }
     if (urls !== undefined) {
       if (urls.length > 0) this.#known.set(String(agentId), urls, REMEMBERED_MS);

@@ -145,7 +145,7 @@ export class PeerSearch {
     const { log, agentId, peers } = this.#options;
     if (status.code === StatusCode.OK || status.code === StatusCode.Unavailable) return;
     if (peers.at(url)?.complaints.due !== true) return;
-    const fields = { agent_id: agentId, kas_url: url, error: status.message };
+    const fields = { agent_id: agentId, kas_url: url, error: status.message, hint: OTHER_NODE_HINT };
     if (status.code === StatusCode.Unauthenticated) {
       log.error("The other node does not take this node's token: private API secrets or clocks differ", {
         ...fields,
@@ -154,6 +154,8 @@ export class PeerSearch {
     } else log.error('RecvMsg(GatewayKasResponse)', fields);
   }
 }
+
+const OTHER_NODE_HINT = 'the log of the node at kas_url says more; all nodes should have the same version';
 
 function grpcFields(method: string): Record<string, string> {
   const slash = method.lastIndexOf('/');

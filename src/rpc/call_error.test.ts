@@ -13,6 +13,7 @@ import {
 import { type RecordedLine, recordingLog, withoutCorrelation } from '../../test/support/recording_log.ts';
 import { GetServerInfoResponseSchema, ServerInfo } from '../gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
 import { Health } from '../gen/grpc/health/v1/health_pb.ts';
+import { Hint } from '../observability/hints.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { createErrorInterceptor } from './call_error.ts';
@@ -50,7 +51,9 @@ test('a defect is Internal, and its text in the log only', async () => {
   );
   await assert.rejects(asked(transport), fails(Code.Internal, 'internal error'));
   const message = 'Unknown gRPC error in "/gitlab.agent.server_info.rpc.ServerInfo/GetServerInfo"';
-  assert.deepEqual(withoutCorrelation(lines), [{ level: 'error', message, fields: { error: 'secret' } }]);
+  assert.deepEqual(withoutCorrelation(lines), [
+    { level: 'error', message, fields: { error: 'secret', hint: Hint.defect } },
+  ]);
 });
 
 test('the same for what fails in the middle of a stream', async () => {

@@ -1,4 +1,5 @@
 import { Code, ConnectError, type Interceptor } from '@connectrpc/connect';
+import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import { correlationId } from './correlation.ts';
@@ -14,7 +15,11 @@ export function createErrorInterceptor(log: Log): Interceptor {
       visibleError(error, () => {
         const method = `/${request.service.typeName}/${request.method.name}`;
         const correlation = request.contextValues.get(correlationId);
-        log.error(`Unknown gRPC error in "${method}"`, { error: errorText(error), correlation_id: correlation() });
+        log.error(`Unknown gRPC error in "${method}"`, {
+          error: errorText(error),
+          hint: Hint.defect,
+          correlation_id: correlation(),
+        });
       });
     try {
       const response = request.stream ? await next(request) : await unlessAborted(request.signal, next(request));

@@ -6,6 +6,7 @@ import { compressionGzip } from '@connectrpc/connect-node';
 import { serverMetrics } from '../grpc/method_metrics.ts';
 import type { FrontHandlers } from '../net/front.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
+import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { errorText } from '../runtime/app_error.ts';
@@ -42,7 +43,9 @@ export function createConnectServer(options: {
   readonly log: Log;
 }): Required<Pick<FrontHandlers, 'request' | 'stream'>> {
   const { admit, tracer, scope, log } = options;
-  const defect = (error: unknown) => log.error('Defect in serving a call', { error: errorText(error) });
+  const defect = (error: unknown) => {
+    log.error('Defect in serving a call', { error: errorText(error), hint: Hint.defect });
+  };
   const router = createConnectRouter({
     acceptCompression: [compressionGzip],
     readMaxBytes: MAX_MESSAGE_BYTES,

@@ -94,6 +94,7 @@ export class Crew {
         ...fieldsOf(end),
         error: failure,
         delay_ms: delayMs,
+        hint: 'its own lines before this one may say why; a signal KILL is often the kernel out of memory (server.workers, server.memory)',
       });
       await this.#starting.sleep(delayMs);
     } while (!this.#starting.closed);
@@ -134,7 +135,11 @@ export class Crew {
       if (scope.closed) return;
       if (missing !== undefined) readiness.set(nameOf(number), missing.length === 0 ? undefined : missing.join('; '));
       else {
-        log.error('A worker does not answer, killing it', { worker: number, worker_pid: worker.pid });
+        log.error('A worker does not answer, killing it', {
+          worker: number,
+          worker_pid: worker.pid,
+          hint: 'its event loop stands still; it is started again. Should it recur, please report it',
+        });
         worker.kill();
         return;
       }

@@ -3,6 +3,7 @@ import type { Config } from '../../config/config.ts';
 import { packConfig } from '../../config/transfer.ts';
 import { createGitLabClient } from '../../gitlab/create_client.ts';
 import { SharedListeners } from '../../net/shared_listeners.ts';
+import { Hint } from '../../observability/hints.ts';
 import { createLimits } from '../../observability/limits.ts';
 import type { Log } from '../../observability/log.ts';
 import { createMetrics } from '../../observability/metrics.ts';
@@ -108,7 +109,8 @@ function createCrew(
     start: (number) =>
       startWorkerProcess(number, {
         line: pass,
-        strange: (text) => log.error('A worker wrote to its standard error', { worker: number, text }),
+        strange: (text) =>
+          log.error('A worker wrote to its standard error', { worker: number, text, hint: Hint.defect }),
       }),
     serve(number, link) {
       const ownSocket = `${folder.path}/worker-${number}.sock`;

@@ -8,6 +8,7 @@ import { GitalyError } from '../../gitaly/gitaly_error.ts';
 import type { Discovered } from '../../gitaly/reference_discovery.ts';
 import type { CallOptions, GitLabClient } from '../../gitlab/client.ts';
 import { GitLabError } from '../../gitlab/gitlab_error.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import type { PollLoop } from '../../runtime/poll_loop.ts';
@@ -156,7 +157,10 @@ export class ConfigurationSource {
       if (scope.closed) return;
       if (error instanceof GitLabError && error.status === 404) {
         log.debug('Failed to notify GitLab of new agent configuration. Deleted agent?', { error: errorText(error) });
-      } else log.error('Failed to notify GitLab of new agent configuration', { error: errorText(error) });
+      } else {
+        const fields = { error: errorText(error), hint: Hint.gitlab };
+        log.error('Failed to notify GitLab of new agent configuration', fields);
+      }
     });
   }
 }

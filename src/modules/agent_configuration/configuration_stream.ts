@@ -4,6 +4,7 @@ import type { ConfigurationRequestSchema } from '../../gen/gitlab/agent/agent_co
 import { GitalyError } from '../../gitaly/gitaly_error.ts';
 import type { CallOptions } from '../../gitlab/client.ts';
 import type { ServerCall } from '../../grpc/server_call.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { Backoff } from '../../runtime/backoff.ts';
@@ -163,7 +164,7 @@ export class ConfigurationStream {
         throw new AppError(error.code, `Config: ${text}`, { cause: error });
       }
       if (text === this.#lastFailure) log.debug(failure, { error: text, ...fields });
-      else log.error(failure, { error: text, ...fields });
+      else log.error(failure, { error: text, hint: Hint.gitaly, ...fields });
       this.#lastFailure = text;
       if (!isUnavailable(error)) return this.#backoff.nextMs();
       return UNAVAILABLE_RETRY_MS * (1 + this.#deps.random.fraction());

@@ -1,5 +1,6 @@
 import type { AgentInfo } from '../../auth/agent_authenticator.ts';
 import type { AgentMeta } from '../../gen/gitlab/agent/entity/entity_pb.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { errorText } from '../../runtime/app_error.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -46,7 +47,7 @@ export class StreamRegistration {
       this.#registered = { connection, log };
       if (this.#over) this.end();
     } catch (error) {
-      log.error('Failed to register agent', { error: errorText(error) });
+      log.error('Failed to register agent', { error: errorText(error), hint: Hint.store });
     }
   }
 
@@ -57,7 +58,7 @@ export class StreamRegistration {
     const { connection, log } = this.#registered;
     this.#registered = undefined;
     this.#deps.directory.unregister(connection).catch((error: unknown) => {
-      log.error('Failed to unregister agent', { error: errorText(error) });
+      log.error('Failed to unregister agent', { error: errorText(error), hint: Hint.store });
     });
   }
 }

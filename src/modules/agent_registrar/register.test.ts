@@ -12,6 +12,7 @@ import {
   UnregisterResponseSchema,
 } from '../../gen/gitlab/agent/agent_registrar/rpc/agent_registrar_pb.ts';
 import { AgentMetaSchema } from '../../gen/gitlab/agent/entity/entity_pb.ts';
+import { Hint } from '../../observability/hints.ts';
 import { AppError } from '../../runtime/app_error.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
@@ -104,7 +105,11 @@ test('a store in trouble is the log’s to explain, and Unavailable to the agent
     asks(schema, { podId: 1n });
     await assert.rejects(async () => handled, { code: StatusCode.Unavailable, message });
     assert.deepEqual(all.lines, [
-      { level: 'error', message, fields: { agent_id: 42n, error: 'store down', correlation_id: 'id-1' } },
+      {
+        level: 'error',
+        message,
+        fields: { agent_id: 42n, error: 'store down', hint: Hint.store, correlation_id: 'id-1' },
+      },
     ]);
   }
 });

@@ -9,6 +9,7 @@ import {
 } from '../../gen/gitlab/agent/agent_registrar/rpc/agent_registrar_pb.ts';
 import { oneRequest, respond } from '../../grpc/one_request.ts';
 import type { ServerCall } from '../../grpc/server_call.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -73,7 +74,7 @@ async function change(
   try {
     await apply({ agentId, projectId, connectionId: request.podId });
   } catch (error) {
-    log.error(failure, { agent_id: agentId, error: errorText(error), ...call.trail() });
+    log.error(failure, { agent_id: agentId, error: errorText(error), hint: Hint.store, ...call.trail() });
     throw new AppError(StatusCode.Unavailable, failure, { cause: error });
   }
 }

@@ -5,6 +5,7 @@ import { Code, createClient, createRouterTransport } from '@connectrpc/connect';
 import { recordingLog, withoutCorrelation } from '../../../test/support/recording_log.ts';
 import { AgentTracker } from '../../gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
 import { AgentMetaSchema } from '../../gen/gitlab/agent/entity/entity_pb.ts';
+import { Hint } from '../../observability/hints.ts';
 import { createErrorInterceptor } from '../../rpc/call_error.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
 import type { AgentDirectory } from '../../store/agent_directory.ts';
@@ -74,7 +75,7 @@ test('a store in trouble is Unavailable, and the log’s to explain', async () =
   ] as const) {
     await assert.rejects(asked, { code: Code.Unavailable, rawMessage: what });
     const call = { grpc_service: 'gitlab.agent.agent_tracker.rpc.AgentTracker', grpc_method: method };
-    const line = { level: 'error', message: what, fields: { ...call, error: 'store down' } };
+    const line = { level: 'error', message: what, fields: { ...call, error: 'store down', hint: Hint.store } };
     assert.deepEqual(withoutCorrelation(lines.splice(0)), [line]);
   }
 });

@@ -7,6 +7,7 @@ import {
 } from '../../gen/gitlab/agent/agent_tracker/agent_tracker_pb.ts';
 import { AgentTracker } from '../../gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
 import { Validator } from '../../gitlab/validation.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { correlationId } from '../../rpc/correlation.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
@@ -31,6 +32,7 @@ export function createAgentTracker(deps: {
         grpc_service: AgentTracker.typeName,
         grpc_method: context.method.name,
         error: errorText(error),
+        hint: Hint.store,
         correlation_id: context.values.get(correlationId)(),
       });
       throw new AppError(StatusCode.Unavailable, `${what}() failed`, { cause: error });

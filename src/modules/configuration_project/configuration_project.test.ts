@@ -9,6 +9,7 @@ import {
 } from '../../gen/gitlab/agent/configuration_project/rpc/configuration_project_pb.ts';
 import type { GitalyClient } from '../../gitaly/client.ts';
 import { GitalyError } from '../../gitaly/gitaly_error.ts';
+import { Hint } from '../../observability/hints.ts';
 import { createErrorInterceptor } from '../../rpc/call_error.ts';
 import { AppError } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
@@ -102,6 +103,7 @@ test('a Gitaly in trouble is Unavailable, an address that is none InvalidArgumen
       grpc_method: 'ListAgentConfigFiles',
       project_id: 'group/one',
       error: failure.message,
+      hint: Hint.gitaly,
     };
     assert.deepEqual(withoutCorrelation(lines), [{ level: 'error', message: 'PathFetcher', fields }]);
   }

@@ -7,6 +7,7 @@ import type { GitalyClient, ListedFile } from '../../gitaly/client.ts';
 import { GitalyError } from '../../gitaly/gitaly_error.ts';
 import { validateGitalyInfo, validateGitalyRepository } from '../../gitlab/gitaly_validation.ts';
 import { Validator } from '../../gitlab/validation.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { correlationId } from '../../rpc/correlation.ts';
 import { requestSpan } from '../../rpc/traced_calls.ts';
@@ -70,6 +71,7 @@ async function listed(
       ...LOGGED,
       project_id: repository.glProjectPath,
       error: text,
+      hint: Hint.gitaly,
       correlation_id: correlation(),
     });
     const code = error instanceof AppError && error.code === StatusCode.InvalidArgument;

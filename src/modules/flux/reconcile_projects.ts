@@ -12,6 +12,7 @@ import { Validator } from '../../gitlab/validation.ts';
 import { oneRequest } from '../../grpc/one_request.ts';
 import type { ServerCall } from '../../grpc/server_call.ts';
 import { OK } from '../../grpc/status.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
@@ -91,7 +92,12 @@ function tellOfPushes(
     },
     onFailed({ fullPath }, error) {
       if (scope.closed) return;
-      log.error(`Failed to check if project ${fullPath} is accessible by agent`, { agent_id: agent.id, error });
+      log.error(`Failed to check if project ${fullPath} is accessible by agent`, {
+        agent_id: agent.id,
+        error,
+        hint: Hint.gitlab,
+        ...call.trail(),
+      });
     },
   });
   log.debug('Started reconcile projects ...', { agent_id: agent.id });

@@ -7,6 +7,7 @@ import type { GitalyClient } from '../../gitaly/client.ts';
 import { GitalyError } from '../../gitaly/gitaly_error.ts';
 import type { CallOptions } from '../../gitlab/client.ts';
 import type { ServerCall } from '../../grpc/server_call.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { Backoff } from '../../runtime/backoff.ts';
@@ -22,6 +23,8 @@ import { refName } from './request.ts';
 const BACKOFF = { initMs: 10_000, maxMs: 300_000, resetMs: 600_000, factor: 2, jitter: 1 };
 /** A Gitaly that is away is asked again soon and steadily: its rate limits hold the askers apart. */
 const UNAVAILABLE_RETRY_MS = 1000;
+const PROJECT_HINT =
+  "see whether the project of the agent's manifest_projects exists and the agent may read it; the request in GitLab's log has the same correlation_id";
 const FAILED = 'GitOps: failed to get objects to synchronize';
 
 export interface SynchronizationDeps {
@@ -142,7 +145,7 @@ export class Synchronization {
       if (this.#scope.closed) throw error;
       const text = errorText(error);
       if (!isUsersError(error)) {
-        log.error(FAILED, { error: text });
+        log.error(FAILED, { error: text, hint: Hint.gitaly });
         throw new AppError(StatusCode.Unavailable, FAILED, { cause: error });
       }
       log.info(FAILED, { error: text });
@@ -167,7 +170,8 @@ export class Synchronization {
   #failed(message: string, error: string, level: 'warn' | 'error'): void {
     const repeated = error === this.#lastFailure;
     this.#lastFailure = error;
-    this.#log[repeated ? 'debug' : level](message, { error });
+    const hint = level === 'warn' ? PROJECT_HINT : Hint.gitaly;
+    this.#log[repeated ? 'debug' : level](message, { error, hint });
   }
 }
 

@@ -1,6 +1,7 @@
 import { type ProxyUser, refusalStatus, type UserAuthorizer, type UserCredential } from '../../auth/user_authorizer.ts';
 import type { AllowedAgentsForJob } from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { CallOptions } from '../../gitlab/client.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Fields, Log } from '../../observability/log.ts';
 import type { RequestContext } from '../../observability/tracer.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
@@ -196,7 +197,8 @@ export class Gatekeeper {
 
   #fail(what: string, agentId: bigint, error: unknown, asking: AskingRequest, detail?: string): Refusal {
     if (!isAbort(error)) {
-      this.#log.error(what, { agent_id: agentId, error: errorText(error), ...trailOf(asking) });
+      const hint = error instanceof AppError && error.hint !== undefined ? error.hint : Hint.gitlab;
+      this.#log.error(what, { agent_id: agentId, error: errorText(error), hint, ...trailOf(asking) });
     }
     return { kind: 'refused', status: 500, message: detail === undefined ? what : `${what}: ${detail}` };
   }

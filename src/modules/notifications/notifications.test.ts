@@ -5,6 +5,7 @@ import { Code, createClient, createRouterTransport } from '@connectrpc/connect';
 import { recordingLog, withoutCorrelation } from '../../../test/support/recording_log.ts';
 import type { GitPushEvent } from '../../gen/gitlab/agent/event/event_pb.ts';
 import { Notifications } from '../../gen/gitlab/agent/notifications/rpc/notifications_pb.ts';
+import { Hint } from '../../observability/hints.ts';
 import { createErrorInterceptor } from '../../rpc/call_error.ts';
 import { createNotifications } from './notifications.ts';
 
@@ -35,7 +36,12 @@ test('that it could not be passed on is in the log', async () => {
   await nextTurn();
   const message = 'Failed to publish received git push event';
   const call = { grpc_service: 'gitlab.agent.notifications.rpc.Notifications', grpc_method: 'GitPushEvent' };
-  const fields = { ...call, project_id: 'a/b', error: 'store down' };
+  const fields = {
+    ...call,
+    project_id: 'a/b',
+    error: 'store down',
+    hint: `${Hint.store}; agents learn of the push at their next poll`,
+  };
   assert.deepEqual(withoutCorrelation(lines), [{ level: 'error', message, fields }]);
 });
 

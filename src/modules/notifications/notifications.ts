@@ -2,6 +2,7 @@ import type { ConnectRouter } from '@connectrpc/connect';
 import type { GitPushEvent, Project } from '../../gen/gitlab/agent/event/event_pb.ts';
 import { Notifications } from '../../gen/gitlab/agent/notifications/rpc/notifications_pb.ts';
 import { Validator, type Violations } from '../../gitlab/validation.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { correlationId } from '../../rpc/correlation.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
@@ -28,6 +29,7 @@ export function createNotifications(deps: {
               grpc_method: 'GitPushEvent',
               project_id: event.project?.fullPath,
               error: errorText(error),
+              hint: `${Hint.store}; agents learn of the push at their next poll`,
               correlation_id: context.values.get(correlationId)(),
             }),
           );

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { recordingLog } from '../../../test/support/recording_log.ts';
 import type { AgentEvents, CallOptions, Usage } from '../../gitlab/client.ts';
+import { Hint } from '../../observability/hints.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
 import { Scope } from '../../runtime/scope.ts';
 import { createMemoryStore } from '../../store/memory/memory_store.ts';
 import { UsageReporter } from './usage_reporter.ts';
+
+const hint = `${Hint.gitlab}; nothing is lost by it yet`;
 
 const PERIOD_MS = 60_000;
 
@@ -83,7 +86,9 @@ test('counters and events are reported apart: what one call does not take, the o
   usage.increment('a');
   await passPeriod(clock);
   assert.deepEqual(sent.slice(2), [{ at: 2 * PERIOD_MS, usage: { a: 2 }, unique: { u: [1n] } }]);
-  assert.deepEqual(lines, [{ level: 'error', message: 'Failed to send usage data', fields: { error: 'no way' } }]);
+  assert.deepEqual(lines, [
+    { level: 'error', message: 'Failed to send usage data', fields: { error: 'no way', hint } },
+  ]);
 });
 
 test('a failing GitLab is asked once a period, and gets everything when it is back', async () => {
@@ -206,7 +211,7 @@ test('the end does not wait longer than 5 s for a GitLab that does not answer', 
   assert.equal(lines.length, 0);
   clock.advance(1);
   await flushed;
-  const fields = { error: 'not sent within 5 s' };
+  const fields = { error: 'not sent within 5 s', hint };
   assert.deepEqual([...lines], [{ level: 'error', message: 'Failed to send usage data', fields }]);
 });
 

@@ -1,4 +1,5 @@
 import type { GitLabClient } from '../../gitlab/client.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { errorText } from '../../runtime/app_error.ts';
 import type { Scope } from '../../runtime/scope.ts';
@@ -63,7 +64,10 @@ export class UsageReporter {
     try {
       await sending;
     } catch (error) {
-      this.#deps.log.error('Failed to send usage data', { error: errorText(error) });
+      this.#deps.log.error('Failed to send usage data', {
+        error: errorText(error),
+        hint: `${Hint.gitlab}; nothing is lost by it yet`,
+      });
     }
   }
 

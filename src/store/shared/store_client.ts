@@ -1,5 +1,6 @@
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type GitPushEvent, GitPushEventSchema } from '../../gen/gitlab/agent/event/event_pb.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { errorText } from '../../runtime/app_error.ts';
 import type { Link } from '../../runtime/link.ts';
@@ -58,7 +59,7 @@ class EventsOver implements EventBus {
     this.#link = link;
     link.on<[Uint8Array]>('store.event', ([bytes]) => {
       this.#heard.publish(fromBinary(GitPushEventSchema, bytes)).catch((error: unknown) => {
-        log.error('Defect: a subscriber to events has failed', { error: errorText(error) });
+        log.error('Defect: a subscriber to events has failed', { error: errorText(error), hint: Hint.defect });
       });
     });
   }
