@@ -38,6 +38,7 @@ function setUp(from: Config = config) {
     drain: () => done.push(`${name} drains`),
     whenIdle: () => new Promise((resolve) => becomeIdle.push(resolve)),
     close: () => done.push(`${name} closes`),
+    count: () => ({ connections: 0, sessions: 0, streams: 0 }),
   });
   let finished = false;
   const flush = () => Promise.resolve(void done.push('usage is reported'));

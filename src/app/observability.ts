@@ -16,6 +16,8 @@ import type { Readiness } from './readiness.ts';
 /** Without it an empty answer would go out in chunks, none of them. */
 const NO_BODY = { 'Content-Length': '0' };
 
+const NOT_READY_HINT = 'balancers and Kubernetes send no traffic here until that is over; the lines before say more';
+
 /** What answers on port 8151: probes and metrics, for whoever can reach it. */
 export async function openObservability(options: {
   readonly config: ObservabilityConfig;
@@ -24,6 +26,8 @@ export async function openObservability(options: {
   readonly scope: Scope;
   readonly log: Log;
   readonly limits: FrontLimits;
+  /** More that is served, if anything. */
+  readonly mount?: ((app: Hono) => void) | undefined;
   readonly random: Random;
 }): Promise<Front> {
   const { config, readiness, scrapes, scope, random } = options;
@@ -34,15 +38,27 @@ export async function openObservability(options: {
     if (context.res.status !== 404) context.header('Server', identity);
   });
   app.all(config.livenessProbe.urlPath, (context) => context.body(null, 200, NO_BODY));
+  let told = '';
   app.all(config.readinessProbe.urlPath, (context) => {
-    const { missing } = readiness;
-    return missing.length === 0 ? context.body(null, 200, NO_BODY) : context.text(`${missing.join('\n')}\n`, 500);
+    const text = readiness.missing.join('\n');
+    // The start and the end are no trouble. What is, is told once, however often somebody asks.
+    if (text !== told && readiness.started && text !== '' && !text.startsWith('server: ')) {
+      log.error('ReadinessProbe failed', { error: readiness.missing.join('; '), hint: NOT_READY_HINT });
+    }
+    told = text;
+    return text === '' ? context.body(null, 200, NO_BODY) : context.text(`${text}\n`, 500);
   });
+  app.all(config.startupProbe.urlPath, (context) =>
+    readiness.started
+      ? context.body(null, 200, NO_BODY)
+      : context.text(`${readiness.missing.join('\n') || 'not started yet'}\n`, 500),
+  );
   app.all(config.prometheus.urlPath, async (context) => {
     const { req } = context;
     const { body, headers } = await scrapes.page(req.header('accept'), req.header('accept-encoding'));
     return context.body(new Uint8Array(body), 200, headers);
   });
+  options.mount?.(app);
   app.notFound((context) => context.text('404 page not found\n', 404));
   app.onError((error, context) => {
     log.error('Observability endpoint failed', {

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Readiness } from './readiness.ts';
+import type { Config } from '../config/config.ts';
+import { expectListeners, Readiness } from './readiness.ts';
 
 test('what is missing is named until it is there', () => {
   const readiness = new Readiness();
@@ -11,4 +12,14 @@ test('what is missing is named until it is there', () => {
   readiness.set('server', undefined);
   readiness.set('store', 'slow');
   assert.deepEqual(readiness.missing, ['store: slow']);
+  assert.equal(readiness.started, false);
+  readiness.set('store', undefined);
+  readiness.set('store', 'away');
+  assert.equal(readiness.started, true);
+});
+
+test('listeners that the configuration names are waited for', () => {
+  const readiness = new Readiness();
+  expectListeners(readiness, { agent: {}, api: {}, privateApi: undefined } as unknown as Config);
+  assert.deepEqual(readiness.missing, ['agentServer: not ready yet', 'apiServer: not ready yet']);
 });

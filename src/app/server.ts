@@ -20,6 +20,7 @@ import { TunnelPresence } from '../tunnel/presence.ts';
 import { TunnelRegistry } from '../tunnel/registry.ts';
 import { openAgentApi } from './agent_api.ts';
 import { createAgentConfiguration } from './agent_configuration.ts';
+import { type Inspected, logStateOnSignal, mountDebug } from './debug.ts';
 import { drain } from './drain.ts';
 import { openErrorTracker } from './error_tracker.ts';
 import { logOwnUrls } from './front_log.ts';
@@ -31,7 +32,7 @@ import { createFrontLimits, createOpenConnections, createWaitingRoom, observabil
 import { openObservability } from './observability.ts';
 import { createOtherNodes } from './other_nodes.ts';
 import { openPrivateApi } from './private_api.ts';
-import { Readiness } from './readiness.ts';
+import { expectListeners, Readiness } from './readiness.ts';
 import { openTracer } from './tracing.ts';
 import { startUsageReports } from './usage.ts';
 import type { WorkerPlace } from './workers/worker_place.ts';
@@ -139,14 +140,37 @@ async function openFronts(
   const observeConnections = metrics.observeLimiter('agent_connection', '{connection/token/m}', ownLimit);
 
   const { scrapes } = metrics;
+  const inspected: Inspected = {
+    fronts: new Map(),
+    tunnels: observed.tunnels,
+    waitingRequests: () => waitingRoom.waiting,
+    droppedLogLines,
+  };
+  logStateOnSignal(inspected, scope, log);
+  const { debug } = config.server;
   if (worker === undefined) {
     const own = observabilityLimits(config.server.limits, limits);
-    await openObservability({ ...base, config: config.observability, limits: own, readiness, scrapes });
+    await openObservability({
+      ...base,
+      config: config.observability,
+      limits: own,
+      readiness,
+      scrapes,
+      mount: debug.enabled ? (app) => mountDebug(app, debug, inspected, scope) : undefined,
+    });
   } else worker.observe({ readiness, metrics });
   const limited = limitsOf('private_api');
   const nodeApi = { ...base, server: config.server, limits: limited, tunnels, readiness, metrics: metrics.grpc };
   const ownApi = worker && (await openPrivateApi({ ...nodeApi, config: worker.privateApi, bind: undefined }));
-  const fronts = [
+  expectListeners(readiness, config);
+  const fronts: Front[] = [];
+  const isOpen = (name: string, front: Front) => {
+    fronts.push(front);
+    inspected.fronts.set(name, front);
+    readiness.set(name, undefined);
+  };
+  isOpen(
+    'agentServer',
     await openAgentApi({
       ...base,
       listen,
@@ -181,9 +205,10 @@ async function openFronts(
         },
       }),
     }),
-  ];
+  );
   if (config.api !== undefined) {
-    fronts.push(
+    isOpen(
+      'apiServer',
       await openInternalApi({
         ...base,
         listen: config.api.listen,
@@ -198,11 +223,12 @@ async function openFronts(
   if (worker === undefined) logOwnUrls(log, privateApi);
   const siblings = worker && others && new Siblings({ ...base, peers: others.peers, siblingsOf: worker.siblingsOf });
   const nodesApi = privateApi && (await openPrivateApi({ ...nodeApi, config: privateApi, siblings }));
-  const privateApis = [ownApi, nodesApi].filter((api) => api !== undefined);
-  fronts.push(...privateApis.map(({ front }) => front));
+  if (ownApi !== undefined) isOpen('workerServer', ownApi.front);
+  if (nodesApi !== undefined) isOpen('privateApiServer', nodesApi.front);
   const { kubernetesApi } = config.agent;
   if (kubernetesApi !== undefined) {
-    fronts.push(
+    isOpen(
+      'kubernetesApiServer',
       await openKubernetesApi({
         ...base,
         config: kubernetesApi,
@@ -220,7 +246,8 @@ async function openFronts(
     await tracer?.shutdown();
   };
   const leave = () => {
-    for (const api of privateApis) api.leave();
+    ownApi?.leave();
+    nodesApi?.leave();
     void store.tunnelDirectory.leave();
   };
   return { fronts, leave, flush };

@@ -148,6 +148,7 @@ export interface ObservabilityConfig {
   readonly logging: { readonly level: Level; readonly grpcLevel: Level };
   readonly livenessProbe: { readonly urlPath: string };
   readonly readinessProbe: { readonly urlPath: string };
+  readonly startupProbe: { readonly urlPath: string };
 }
 
 export interface TracingConfig {
@@ -193,6 +194,14 @@ export interface ServerConfig {
     readonly totalBytes: number;
   };
   readonly limits: LimitsConfig;
+  readonly debug: DebugConfig;
+}
+
+export interface DebugConfig {
+  /** Whether the observability listener has endpoints that look into the process. */
+  readonly enabled: boolean;
+  /** Where profiles go; empty: the system's folder for temporary files. */
+  readonly folder: string;
 }
 
 /** What is refused beyond: numbers that nobody reaches who does no harm. */

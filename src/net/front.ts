@@ -57,6 +57,8 @@ export interface Front {
   whenIdle(): Promise<void>;
   /** Cuts what is left. Happens as well when the scope closes. */
   close(): void;
+  /** What is open now; sessions and streams are HTTP/2's. */
+  count(): { readonly connections: number; readonly sessions: number; readonly streams: number };
 }
 
 /** After `drain`, HTTP/1.1 connections that have become idle are looked for this often. */
@@ -160,6 +162,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       for (const socket of connections) socket.destroy();
       scope.close();
     },
+    count: () => ({ connections: connections.size, ...(http2?.count() ?? { sessions: 0, streams: 0 }) }),
   };
   scope.own({ close: () => front.close() });
   return front;

@@ -33,6 +33,7 @@ export interface Http2Front {
   accept(transport: Duplex & ByteCounts, remoteAddress: string, connection?: Duplex): void;
   /** GOAWAY for all, and all are aged. */
   drain(): void;
+  count(): { readonly sessions: number; readonly streams: number };
 }
 
 interface Http2FrontDeps {
@@ -126,6 +127,11 @@ export function createHttp2Front(
     drain() {
       draining = true;
       for (const session of sessions) session.drain();
+    },
+    count() {
+      let streams = 0;
+      for (const session of sessions) streams += session.openStreams;
+      return { sessions: sessions.size, streams };
     },
   };
 }

@@ -85,6 +85,7 @@ export const observabilitySection = section({
     }),
     liveness_probe: pathSection('the liveness probe', '/liveness'),
     readiness_probe: pathSection('the readiness probe', '/readiness'),
+    startup_probe: pathSection('the startup probe (our own, upstream has no such thing)', '/startup'),
   },
 });
 
@@ -109,6 +110,7 @@ export function buildObservability(section: Section, report: Report): Observabil
     logging: { level: section.logging.level, grpcLevel: section.logging.grpc_level },
     livenessProbe: { urlPath: section.liveness_probe.url_path },
     readinessProbe: { urlPath: section.readiness_probe.url_path },
+    startupProbe: { urlPath: section.startup_probe.url_path },
   };
 }
 

@@ -3,7 +3,7 @@ import type { ServerConfig } from '../config.ts';
 import { childPath } from '../problem.ts';
 import type { Value } from '../schema/field.ts';
 import { autoOr, size } from '../schema/number.ts';
-import { flag } from '../schema/scalar.ts';
+import { flag, text } from '../schema/scalar.ts';
 import { section } from '../schema/section.ts';
 import { buildLimits, limitsSection } from './limits.ts';
 
@@ -41,6 +41,13 @@ export const serverSection = section({
       },
     }),
     limits: limitsSection,
+    debug: section({
+      doc: 'Looking into the process.',
+      keys: {
+        enabled: flag({ doc: 'Serve `/debug/…` on the observability listener, to whoever can reach it.' }),
+        folder: text({ doc: "Where profiles go; empty: the system's folder for temporary files." }),
+      },
+    }),
   },
 });
 
@@ -55,5 +62,6 @@ export function buildServer(section: Section): ServerConfig {
       totalBytes: section.memory.total_bytes,
     },
     limits: buildLimits(section.limits),
+    debug: section.debug,
   };
 }
