@@ -56,6 +56,11 @@ describe('the way to GitLab', () => {
       rawHeaders.filter(([name]) => name === 'X-Multi').map(([, value]) => value),
       ['a', 'b'],
     );
+    const line = await server.waitForLog('of the request', ({ msg }) => msg === 'Handling POST /reconcile');
+    assert.deepEqual(
+      [line.level, line.grpc_method, line.correlation_id],
+      ['debug', 'MakeRequest', headers['x-request-id']],
+    );
   });
 
   test('a large body is passed on as it comes, and so is a large answer', async () => {

@@ -8,9 +8,10 @@ import { type AccessForm, type AskingRequest, type Decision, Gatekeeper, type Re
 import { addCorsHeaders, checkOrigin, preflightHeaders } from './cors.ts';
 import { parseCredentials } from './credentials.ts';
 import { type IncomingHead, readIncomingHead } from './incoming_head.ts';
+import { STATUS_MEDIA_TYPES } from './media_type.ts';
 import { parseRequestTarget, pathBelow, type RequestTarget } from './request_target.ts';
 import type { ResponseRules } from './response_headers.ts';
-import { type Answer, type Asker, answer, emptyAnswer, statusResponse } from './status_response.ts';
+import { type Answer, type Asker, answer, emptyAnswer, type Failure, statusResponse } from './status_response.ts';
 import { findValues, type ValueLists } from './value_lists.ts';
 import { takeWebSocketToken, WebSocketTokens } from './websocket_token.ts';
 
@@ -123,16 +124,26 @@ export class RequestPreparer {
     step: string,
     error: string | undefined,
   ): Answer {
-    const { log, serverName } = this.#deps;
+    const { log } = this.#deps;
     const what = `HTTP->gRPC: ${step}`;
     if (log.debugEnabled) log.debug(what, { agent_id: agentId, error, ...trailOf(request) });
     const message = error === undefined ? what : `${what}: ${error}`;
-    return statusResponse({ status, message }, asker, serverName);
+    return this.#status(request, { status, message }, asker);
+  }
+
+  #status(request: AskingRequest, failure: Failure, asker: Asker): Answer {
+    const { log, serverName } = this.#deps;
+    const response = statusResponse(failure, asker, serverName);
+    if (response.status === 406 && log.debugEnabled) {
+      const error = `only the following media types are accepted: ${STATUS_MEDIA_TYPES.join(', ')}`;
+      log.debug('Failed to negotiate output media type', { error, ...trailOf(request) });
+    }
+    return response;
   }
 
   #wrongPrefix(request: ProxyRequest, target: RequestTarget, asker: Asker): Answer {
     const message = 'Bad request: URL does not start with expected prefix';
-    const { log, config, serverName } = this.#deps;
+    const { log, config } = this.#deps;
     if (log.debugEnabled) {
       log.debug(message, {
         url_path: target.path,
@@ -140,7 +151,7 @@ export class RequestPreparer {
         ...trailOf(request),
       });
     }
-    return statusResponse({ status: 400, message }, asker, serverName);
+    return this.#status(request, { status: 400, message }, asker);
   }
 
   #decide({ request, head, target, path }: KnownRequest): Decision | Refusal | Promise<Decision | Refusal> {
@@ -171,7 +182,7 @@ export class RequestPreparer {
 
   #conclude(known: KnownRequest, decision: Decision | Refusal): Prepared | Answer {
     const { request, head, target, path, asker } = known;
-    if (decision.kind === 'refused') return statusResponse(decision, asker, this.#deps.serverName);
+    if (decision.kind === 'refused') return this.#status(request, decision, asker);
     if (request.method === 'GET' && target.query.length > 0 && isTokenRequest(target.query)) {
       return this.#issueToken(known, decision);
     }
@@ -198,19 +209,15 @@ export class RequestPreparer {
     return this.failure(prepared, request, 502, 'failed to send request header', error);
   }
 
-  #issueToken({ head, path, asker }: KnownRequest, decision: Decision): Answer {
+  #issueToken({ request, head, path, asker }: KnownRequest, decision: Decision): Answer {
     const { serverName } = this.#deps;
     if (head.isUpgrade) {
-      return statusResponse(
-        { status: 400, message: 'Bad request: a WebSocket cannot ask for a token' },
-        asker,
-        serverName,
-      );
+      return this.#status(request, { status: 400, message: 'Bad request: a WebSocket cannot ask for a token' }, asker);
     }
     if (this.#tokens === undefined) {
       const message =
         'Not found: WebSocket tokens need agent.kubernetes_api.websocket_token_secret_file to be configured';
-      return statusResponse({ status: 404, message }, asker, serverName);
+      return this.#status(request, { status: 404, message }, asker);
     }
     const headers = ['Cache-Control', 'no-store', 'Server', serverName, 'X-Content-Type-Options', 'nosniff'];
     addCorsHeaders(headers, asker.allowedOrigin);
