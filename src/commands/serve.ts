@@ -12,13 +12,14 @@ import { openProcessLog, type ProcessLog, surviveDefects } from './process_log.t
 
 /** Serves until a signal comes. Resolves with the exit status when everything is stopped. */
 export async function serve(file: string, console: Console): Promise<0 | 1> {
+  const signal = shutdownSignal(); // before anything takes time
   const loaded = await loadConfig(file);
   if ('problems' in loaded) return abort(console, aboutProblems(loaded.problems));
   const { config, warnings } = loaded;
   const output = openProcessLog(config.observability.logging.level);
   for (const warning of warnings) output.log.warn(`Configuration: ${formatProblem(warning)}`);
   surviveDefects(output.log);
-  const failure = await run(config, output, shutdownSignal()).then(
+  const failure = await run(config, output, signal).then(
     () => undefined,
     (error: unknown) => errorText(error),
   );

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { parseGitalyAddress } from './address.ts';
-import { callHeaders } from './call_headers.ts';
+import { callHeaders, TokensV2 } from './call_headers.ts';
 import { dialErrorText } from './dial.ts';
 
 test('addresses as GitLab sends them', () => {
@@ -42,12 +42,20 @@ test('the token proves the time, feature flags go through', () => {
     'gitaly-feature-y': 'a\nb',
     authorization: 'Bearer x',
   };
-  assert.deepEqual(callHeaders({ token: 'gitaly-token', features }, 'gitlab-kas/v1/abc', nowMs), {
+  assert.deepEqual(callHeaders({ features }, 'gitlab-kas/v1/abc', new TokensV2('gitaly-token').authorization(nowMs)), {
     authorization: 'Bearer v2.9ab9ffa3f82be16517b453bf513b1d5d1fabcb70c1ed8e669a0b127f58fd32ec.1795343160',
     'gitaly-feature-x': 'true',
     'user-agent': 'gitlab-kas/v1/abc',
   });
-  assert.equal(callHeaders({ token: '', features: {} }, 'x', nowMs).authorization, undefined);
+  assert.equal(callHeaders({ features: {} }, 'x', new TokensV2('').authorization(nowMs)).authorization, undefined);
+});
+
+test('each second has a token of its own', () => {
+  const tokens = new TokensV2('gitaly-token');
+  const first = tokens.authorization(1000);
+  assert.equal(tokens.authorization(1999), first);
+  assert.match(tokens.authorization(2000), /^Bearer v2\.[0-9a-f]{64}\.2$/);
+  assert.notEqual(tokens.authorization(3000).slice(0, 40), first.slice(0, 40));
 });
 
 test('why a place cannot be reached', () => {

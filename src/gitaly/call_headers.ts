@@ -7,26 +7,44 @@ const RESERVED = new Set(['authorization', 'content-type', 'te', 'user-agent', '
 /**
  * The metadata of each call: a token that proves for a while that the caller knows the secret, and GitLab's feature flags as
  * they came (docs/protocol/gitaly.md).
- * @param nowMs milliseconds since the Unix epoch
+ * @param authorization empty if there is none
  */
 export function callHeaders(
-  gitaly: Pick<GitalyInfo, 'token' | 'features'>,
+  { features }: Pick<GitalyInfo, 'features'>,
   userAgent: string,
-  nowMs: number,
+  authorization: string,
 ): Record<string, string> {
   const headers: Record<string, string> = { 'user-agent': userAgent };
-  for (const [name, value] of Object.entries(gitaly.features)) {
+  for (const [name, value] of Object.entries(features)) {
     const key = name.toLowerCase();
     // What cannot be sent would fail every call to this Gitaly.
     if (/^[a-z0-9_.-]+$/.test(key) && /^[\x20-\x7e]*$/.test(value) && !RESERVED.has(key) && !key.startsWith('grpc-')) {
       headers[key] = value;
     }
   }
-  if (gitaly.token !== '') headers.authorization = `Bearer ${tokenV2(gitaly.token, Math.floor(nowMs / 1000))}`;
+  if (authorization !== '') headers.authorization = authorization;
   return headers;
 }
 
-function tokenV2(secret: string, seconds: number): string {
-  const mac = createHmac('sha256', secret).update(String(seconds)).digest('hex');
-  return `v2.${mac}.${seconds}`;
+/** The token of each second, for one secret: calls of the same second have the same. */
+export class TokensV2 {
+  readonly #secret: string;
+  #madeAt = Number.NaN;
+  #authorization = '';
+
+  /** @param secret empty: calls carry no token */
+  constructor(secret: string) {
+    this.#secret = secret;
+  }
+
+  /** @param nowMs milliseconds since the Unix epoch */
+  authorization(nowMs: number): string {
+    const seconds = Math.floor(nowMs / 1000);
+    if (this.#secret !== '' && seconds !== this.#madeAt) {
+      const mac = createHmac('sha256', this.#secret).update(String(seconds)).digest('hex');
+      this.#madeAt = seconds;
+      this.#authorization = `Bearer v2.${mac}.${seconds}`;
+    }
+    return this.#authorization;
+  }
 }

@@ -1,6 +1,7 @@
 import type { SecureContext } from 'node:tls';
 import type { TokenBucket } from '../gitlab/token_bucket.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { TokensV2 } from './call_headers.ts';
 import { Connection, UnreachableError } from './connection.ts';
 import { type Endpoint, originOf } from './dial.ts';
 import type { Endpoints } from './endpoints.ts';
@@ -8,6 +9,7 @@ import type { Endpoints } from './endpoints.ts';
 /** The connections to one Gitaly, with the rate that it grants. */
 export class Channel {
   readonly limiter: TokenBucket;
+  readonly tokens: TokensV2;
   readonly #endpoints: Endpoints;
   readonly #deps: { readonly clock: Clock; readonly secureContext: () => SecureContext };
   readonly #connections = new Map<string, Connection>();
@@ -16,11 +18,18 @@ export class Channel {
 
   constructor(
     endpoints: Endpoints,
-    deps: { readonly clock: Clock; readonly secureContext: () => SecureContext; readonly limiter: TokenBucket },
+    deps: {
+      readonly clock: Clock;
+      readonly secureContext: () => SecureContext;
+      readonly limiter: TokenBucket;
+      /** What this Gitaly and its callers share. */
+      readonly secret: string;
+    },
   ) {
     this.#endpoints = endpoints;
     this.#deps = deps;
     this.limiter = deps.limiter;
+    this.tokens = new TokensV2(deps.secret);
     this.#usedAtMs = deps.clock.monotonicMs();
   }
 

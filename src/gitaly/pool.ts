@@ -99,10 +99,11 @@ export class Pool {
     const { clock, userAgent } = this.#deps;
     const path = `/${method.parent.typeName}/${method.name}`;
     const deadlineMs = clock.monotonicMs() + (options.timeoutMs ?? DEFAULT_TIMEOUT_MS);
-    const connection = await this.#admit(this.#channel(gitaly), path, deadlineMs, options.signal);
+    const channel = this.#channel(gitaly);
+    const connection = await this.#admit(channel, path, deadlineMs, options.signal);
     const timeoutMs = Math.max(1, Math.ceil(deadlineMs - clock.monotonicMs()));
     const headers: Record<string, string> = {
-      ...callHeaders(gitaly, userAgent, clock.wallMs()),
+      ...callHeaders(gitaly, userAgent, channel.tokens.authorization(clock.wallMs())),
       'grpc-timeout': `${timeoutMs}m`,
     };
     if (options.span !== undefined) headers.traceparent = options.span.traceparent;
@@ -167,6 +168,7 @@ export class Pool {
       const endpoints = new Endpoints(parseGitalyAddress(gitaly.address), clock, lookup);
       channel = new Channel(endpoints, {
         ...this.#deps,
+        secret: gitaly.token,
         limiter: new TokenBucket(clock, perServerApiRateLimit, this.#observe(gitaly.address, perServerApiRateLimit)),
       });
       this.#channels.set(key, channel);

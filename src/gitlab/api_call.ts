@@ -7,7 +7,7 @@ import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import type { CallOptions } from './client.ts';
-import { requestToken } from './request_token.ts';
+import { RequestTokens } from './request_token.ts';
 import { withRetries } from './retry.ts';
 import { TokenBucket } from './token_bucket.ts';
 import type { HttpResponse, Transport } from './transport.ts';
@@ -46,10 +46,12 @@ export class ApiCaller {
   readonly clock: Clock;
   readonly #deps: ApiCallerDeps;
   readonly #limiter: TokenBucket;
+  readonly #tokens: RequestTokens;
 
   constructor(deps: ApiCallerDeps) {
     this.clock = deps.clock;
     this.#deps = deps;
+    this.#tokens = new RequestTokens(deps.config.authenticationSecret);
     this.#limiter = new TokenBucket(deps.clock, deps.config.apiRateLimit, deps.onRateLimited);
   }
 
@@ -70,7 +72,7 @@ export class ApiCaller {
     };
     const attempt = async () => {
       await this.#limiter.take(signal);
-      // Made for each attempt: a JWT could run out while waiting for the next.
+      // Headers are made for each attempt: a JWT could run out while waiting for the next.
       return transport.send({ ...sent, headers: this.#headers(request, { ...options, span }) }, signal);
     };
     const startedAtMs = clock.monotonicMs();
@@ -92,14 +94,14 @@ export class ApiCaller {
   }
 
   #headers(request: ApiRequest, { correlationId, span }: CallOptions): Record<string, string | readonly string[]> {
-    const { identity, config, clock } = this.#deps;
+    const { identity, clock } = this.#deps;
     const { body } = request;
     const headers: Record<string, string | readonly string[]> = {
       'User-Agent': identity,
       ...(Buffer.isBuffer(body) && { 'Content-Length': String(body.length) }),
       ...(body !== undefined && !Buffer.isBuffer(body) && { 'Transfer-Encoding': 'chunked' }),
       ...request.headers,
-      'Gitlab-Kas-Api-Request': requestToken(config.authenticationSecret, clock.wallMs()),
+      'Gitlab-Kas-Api-Request': this.#tokens.at(clock.wallMs()),
       ...(span !== undefined && { Traceparent: span.traceparent }),
       ...(correlationId !== undefined && { 'X-Request-Id': correlationId }),
       ...(!request.raw && { 'Accept-Encoding': 'gzip' }),

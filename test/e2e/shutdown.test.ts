@@ -1,6 +1,7 @@
 // The end in order: no new work, running work finishes, nothing hangs for ever.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readdirSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { ConnectRequestSchema } from '../../src/gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
@@ -9,7 +10,7 @@ import { startCluster } from '../support/cluster.ts';
 import { dial } from '../support/endpoint.ts';
 import { grpcConnection } from '../support/grpc_client.ts';
 import { readiness, startServer } from '../support/server.ts';
-import { eventually, within } from '../support/wait.ts';
+import { delay, eventually, within } from '../support/wait.ts';
 
 const graces = (listen: string, shutdown: string) => ({
   agent: {
@@ -102,4 +103,30 @@ test('a further signal while it ends changes nothing', async () => {
   server.signal('SIGINT');
   assert.equal(await within('the process’ end', 5000, server.exited), 0);
   await server.stop();
+});
+
+test('a signal before the server is ready: it ends all the same, and leaves no socket behind', async (t) => {
+  const start = () => startServer({ network: 'unix', config: graces('0.05s', '5s'), ready: false });
+  const isUp = ({ msg }: { msg: string }) => msg === 'Kubernetes API endpoint is up'; // the last one
+  const startedMs = performance.now();
+  const whole = await start();
+  await whole.waitForLog('the start', isUp, 30_000);
+  const startMs = performance.now() - startedMs;
+  await whole.stop();
+  let early = 0;
+  for (let part = 0; part <= 1.2; part += 0.08) {
+    const server = await start();
+    await delay(part * startMs);
+    server.signal('SIGTERM');
+    const outcome = await within(`the end after a signal at ${part} of the start`, 10_000, server.exited);
+    // Before the program has begun to run, the kernel's own way of ending it is all there is.
+    assert.ok(outcome === 0 || (outcome === 'SIGTERM' && server.log.length === 0), `${outcome} at ${part}`);
+    assert.doesNotMatch(server.stderr(), /Program aborted/);
+    const left = readdirSync(server.places.folder).filter((name) => name.endsWith('.sock'));
+    assert.deepEqual(left, [], `after a signal at ${part} of the start`);
+    if (!server.log.some(isUp)) early++;
+    await server.kill();
+  }
+  t.diagnostic(`${early} signals ended a start of ${startMs.toFixed(0)} ms before it was complete`);
+  assert.ok(early > 0);
 });
