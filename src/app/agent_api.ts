@@ -33,7 +33,8 @@ export async function openAgentApi(options: {
   readonly fallback: (path: string) => AgentMethod | undefined;
   readonly agents: AgentAuthenticator;
   readonly limit: ConnectionLimit;
-  readonly metrics: GrpcMetrics;
+  /** Undefined: nothing is counted. */
+  readonly metrics: GrpcMetrics | undefined;
   readonly bind: Bind | undefined;
   readonly tracer: Tracer | undefined;
   readonly scope: Scope;
@@ -44,7 +45,7 @@ export async function openAgentApi(options: {
   const { listen, server, limit, scope, log, random } = options;
   const guard = { limit, proof: new AgentProof(options.agents), log };
   const services = [ReverseTunnel, AgentConfiguration, AgentRegistrar, GitLabFlux, GitlabAccess, Gitops];
-  const metrics = serverMetrics(services, options.metrics);
+  const metrics = options.metrics && serverMetrics(services, options.metrics);
   const grpc = createGrpcServer({
     methods: options.methods.map((method) => authenticated(method, guard)),
     fallback(path) {
@@ -52,7 +53,7 @@ export async function openAgentApi(options: {
       return method && authenticated(method, guard);
     },
     compress: server.agentCompression,
-    metrics: (path) => metrics.get(path),
+    metrics: (path) => metrics?.get(path),
     tracer: options.tracer,
     log,
   });

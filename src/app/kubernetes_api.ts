@@ -29,7 +29,8 @@ export async function openKubernetesApi(options: {
   readonly usage: UsageCounters;
   readonly bind: Bind | undefined;
   readonly tracer: Tracer | undefined;
-  readonly metrics: Metrics;
+  /** Undefined: nothing is counted. */
+  readonly metrics: Metrics | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly limits: FrontLimits;
@@ -49,7 +50,7 @@ export async function openKubernetesApi(options: {
     tracer,
     prove: (connection) => front.prove(connection),
     records: {
-      metrics: {
+      metrics: metrics && {
         proxy: metrics.proxy,
         http: metrics.httpServer(config.listen.tls === undefined ? 'http' : 'https'),
       },

@@ -22,7 +22,8 @@ const NOT_READY_HINT = 'balancers and Kubernetes send no traffic here until that
 export async function openObservability(options: {
   readonly config: ObservabilityConfig;
   readonly readiness: Readiness;
-  readonly scrapes: Pick<Scrapes, 'page'>;
+  /** Undefined: nothing is counted. */
+  readonly scrapes: Pick<Scrapes, 'page'> | undefined;
   readonly scope: Scope;
   readonly log: Log;
   readonly limits: FrontLimits;
@@ -53,11 +54,12 @@ export async function openObservability(options: {
       ? context.body(null, 200, NO_BODY)
       : context.text(`${readiness.missing.join('\n') || 'not started yet'}\n`, 500),
   );
-  app.all(config.prometheus.urlPath, async (context) => {
-    const { req } = context;
-    const { body, headers } = await scrapes.page(req.header('accept'), req.header('accept-encoding'));
-    return context.body(new Uint8Array(body), 200, headers);
-  });
+  if (scrapes !== undefined) {
+    app.all(config.prometheus.urlPath, async ({ req, body: answer }) => {
+      const { body, headers } = await scrapes.page(req.header('accept'), req.header('accept-encoding'));
+      return answer(new Uint8Array(body), 200, headers);
+    });
+  }
   options.mount?.(app);
   app.notFound((context) => context.text('404 page not found\n', 404));
   app.onError((error, context) => {

@@ -88,7 +88,8 @@ async function openFronts(
     tunnels: () => tunnels.count(),
     droppedLogLines,
   };
-  const metrics = createMetrics(observed, scope);
+  const measure = config.server.metrics;
+  const metrics = createMetrics(observed, scope, measure);
   const limits = createLimits(metrics.registry, log, scope.clock);
   const limitsOf = createFrontLimits(config.server.limits, limits, createOpenConnections(config.server.limits, log));
   const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics });
@@ -139,7 +140,7 @@ async function openFronts(
   const ownLimit = perMinute / config.server.workers;
   const observeConnections = metrics.observeLimiter('agent_connection', '{connection/token/m}', ownLimit);
 
-  const { scrapes } = metrics;
+  const scrapes = measure ? metrics.scrapes : undefined;
   const inspected: Inspected = {
     fronts: new Map(),
     tunnels: observed.tunnels,
@@ -175,7 +176,7 @@ async function openFronts(
       ...base,
       listen,
       server: config.server,
-      metrics: metrics.grpc,
+      metrics: measure ? metrics.grpc : undefined,
       agents,
       limits: limitsOf('agent_api'),
       methods: [
@@ -237,7 +238,7 @@ async function openFronts(
         users,
         agents: router,
         usage: usage.counters,
-        metrics,
+        metrics: measure ? metrics : undefined,
       }),
     );
   }

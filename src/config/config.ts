@@ -186,6 +186,8 @@ export interface ClientTls {
 export interface ServerConfig {
   /** Compress what is sent to agents: costs them and us CPU, saves bandwidth. */
   readonly agentCompression: boolean;
+  /** Count, and tell Prometheus. */
+  readonly metrics: boolean;
   /** Processes that share the work; 1: this one does it. */
   readonly workers: number;
   /** Bytes that stalled streams may hold in memory. */

@@ -6,7 +6,7 @@ import { createHttpServerMetrics, type HttpServerMetrics } from './http_server_m
 import { createInfoMetrics } from './info_metrics.ts';
 import { createLimiterMetrics, type ObserveLimiter } from './limiter_metrics.ts';
 import { createProxyMetrics, type ProxyMetrics } from './proxy_metrics.ts';
-import { createRoutingMetrics, type RoutingMetrics } from './routing_metrics.ts';
+import { createRoutingMetrics, type RoutingMetrics, uncountedRouting } from './routing_metrics.ts';
 import { Scrapes } from './scrape_metrics.ts';
 import { createTunnelMetrics, type TunnelCounts } from './tunnel_metrics.ts';
 
@@ -34,8 +34,11 @@ export interface Observed {
   droppedLogLines(): number;
 }
 
-/** @param scope ends what is measured all the time */
-export function createMetrics(observed: Observed, scope: Scope): Metrics {
+/**
+ * @param scope ends what is measured all the time
+ * @param measure whether anything is
+ */
+export function createMetrics(observed: Observed, scope: Scope, measure = true): Metrics {
   const registry = new Registry();
   const registers = [registry];
   createInfoMetrics(registry);
@@ -73,15 +76,17 @@ export function createMetrics(observed: Observed, scope: Scope): Metrics {
     },
   });
   createTunnelMetrics(registry, () => observed.tunnels());
-  measureEventLoopDelay(registry, scope);
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 });
+  if (measure) {
+    measureEventLoopDelay(registry, scope);
+    collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 });
+  }
   return {
     registry,
     agentRateExceeded,
     fluxNotifications,
     fluxDroppedNotifications,
     observeLimiter: createLimiterMetrics(registry),
-    routing: createRoutingMetrics(registry),
+    routing: measure ? createRoutingMetrics(registry) : uncountedRouting,
     grpc: createGrpcMetrics(registry),
     proxy: createProxyMetrics(registry),
     httpServer: createHttpServerMetrics(registry),

@@ -11,6 +11,9 @@ export interface RoutingMetrics {
   timedOut(connectedRecently: boolean): void;
 }
 
+/** For servers that count nothing. */
+export const uncountedRouting: RoutingMetrics = { found() {}, aborted() {}, timedOut() {} };
+
 const BUCKETS_SECONDS = [0.001, 0.004, 0.016, 0.064, 0.256, 1.024, 4.096, 16.384];
 
 /** The search for tunnels, under the names of 2023 and of today: dashboards know one or the other. */

@@ -8,7 +8,8 @@ import { cpuMs, executable, pause, type Rig, rssMiB, Stage } from './stage.ts';
 
 /**
  * The product beside the relay, by turns, with the same agent, cluster and load: ratios, never bare times.
- * `npm run bench [-- SCENARIO…] [--rounds N]`; scenarios: get, latency, download, stalled, distance, start, internal, configuration
+ * `npm run bench [-- SCENARIO…] [--rounds N]`; scenarios: get, latency, download, stalled, distance, start, internal,
+ * configuration, observability
  */
 const rounds = Number(/--rounds[= ](\d+)/.exec(process.argv.slice(2).join(' '))?.[1] ?? 5);
 const chosen = process.argv.slice(2).filter((word) => /^[a-z]/.test(word));
@@ -205,11 +206,28 @@ async function configuration(): Promise<void> {
   for (const { what, value, goal } of await measureConfiguration()) tell(what, value, goal);
 }
 
+/** The product with everything that operators want to see, beside itself without: what watching costs. */
+async function observability(stage: Stage): Promise<void> {
+  const rigs = [
+    await stage.product('grpc', undefined, { level: 'info', metrics: true }),
+    await stage.product('grpc', undefined, { level: 'error', metrics: false }),
+  ];
+  for (const rig of rigs) await stage.load(rig, '/pods', 64, 3);
+  const cpu: number[][] = [[], []];
+  for (let round = 0; round < rounds; round++) {
+    // Each goes first as often as the other.
+    for (const i of round % 2 === 0 ? [0, 1] : [1, 0]) cpu[i]!.push((await sample(stage, rigs[i]!, 64, 3)).cpuUs);
+  }
+  const [on = [], off = []] = cpu;
+  compare('CPU per 4 KB GET, metrics and info log on (product) and off (relay)', 'µs', on, off, '≤ 1.1');
+  for (const rig of rigs) rig.stop();
+}
+
 async function internal(): Promise<void> {
   for (const { what, value, goal } of await measureInternalApi()) tell(what, value, goal);
 }
 
-const scenarios = { get, latency, download, stalled, distance, start, internal, configuration };
+const scenarios = { get, latency, download, stalled, distance, start, internal, configuration, observability };
 
 const stage = new Stage();
 try {

@@ -20,6 +20,12 @@ export interface Rig {
   stop(): void;
 }
 
+/** What a bench may want otherwise than by default. */
+export interface Settings {
+  readonly level?: 'debug' | 'info' | 'error';
+  readonly metrics?: boolean;
+}
+
 /** The processes of a bench: everything on free loopback ports, everything killed by `close`. */
 export class Stage {
   readonly #children: ChildProcess[] = [];
@@ -32,9 +38,16 @@ export class Stage {
     await once(cluster.stdout!, 'data');
   }
 
-  /** The product, with an agent over gRPC or WebSocket. `agentPath` puts something between the two. */
-  async product(scheme: 'grpc' | 'ws', agentPath?: (port: number) => Promise<number>): Promise<Rig> {
-    const { kas, agentPort, httpPort } = await this.#startKas();
+  /**
+   * The product, with an agent over gRPC or WebSocket. `agentPath` puts something between the two, `more` is
+   * set in the configuration.
+   */
+  async product(
+    scheme: 'grpc' | 'ws',
+    agentPath?: (port: number) => Promise<number>,
+    more: Settings = {},
+  ): Promise<Rig> {
+    const { kas, agentPort, httpPort } = await this.#startKas(more);
     await listening(httpPort);
     const agent = this.#agent(`${scheme}://127.0.0.1:${(await agentPath?.(agentPort)) ?? agentPort}`);
     const rig = this.#rig('product', kas, agent, httpPort, 'pat:1:bench-user-token');
@@ -49,7 +62,7 @@ export class Stage {
     return { pid: kas.pid!, startSeconds: (performance.now() - startedMs) / 1000, stop: () => kas.kill('SIGKILL') };
   }
 
-  async #startKas(): Promise<{
+  async #startKas({ level = 'info', metrics = true }: Settings = {}): Promise<{
     kas: ChildProcess;
     agentPort: number;
     httpPort: number;
@@ -65,7 +78,8 @@ export class Stage {
       `agent:
   listen: { address: "127.0.0.1:${agentPort}", websocket: true, listen_grace_period: 0.1s }
   kubernetes_api: { listen: { address: "127.0.0.1:${httpPort}", listen_grace_period: 0.1s } }
-observability: { listen: { address: "127.0.0.1:${observabilityPort}" } }
+observability: { listen: { address: "127.0.0.1:${observabilityPort}" }, logging: { level: ${level} } }
+server: { metrics: ${metrics} }
 standalone:
   agents: [{ id: 1, name: bench, token_file: agent.token }]
   users: [{ name: bench, token_file: user.token, agents: [1], access_as: agent }]

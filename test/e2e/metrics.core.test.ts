@@ -142,3 +142,14 @@ describe('metrics', () => {
     );
   });
 });
+
+test('without metrics nothing is served of them', async () => {
+  const backend = await startBackend({ paths: { '/whole': (_, response) => void response.end(WHOLE) } });
+  const cluster = await startCluster({ backend, config: { server: { metrics: false } } });
+  try {
+    assert.equal((await cluster.ask({ path: '/whole' })).text, WHOLE);
+    assert.equal((await ask(cluster.server.endpoints.observability, { path: '/metrics' })).status, 404);
+  } finally {
+    await cluster.stop();
+  }
+});

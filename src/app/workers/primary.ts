@@ -64,14 +64,16 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
       tunnels: () => ({ idle: 0, busy: 0, agents: board.agents }),
       droppedLogLines,
     };
-    const { registry, scrapes } = createMetrics(observed, scope);
+    const { registry, scrapes } = createMetrics(observed, scope, config.server.metrics);
     const merged = new MergedMetrics({ ...base, own: registry, links: () => crew.links() });
     await openObservability({
       ...base,
       config: config.observability,
       limits: observabilityLimits(config.server.limits, createLimits(registry, log, scope.clock)),
       readiness,
-      scrapes: { page: (accept, encoding) => scrapes.page(accept, encoding, () => merged.collect()) },
+      scrapes: config.server.metrics
+        ? { page: (accept, encoding) => scrapes.page(accept, encoding, () => merged.collect()) }
+        : undefined,
     });
     logOwnUrls(log, config.privateApi);
     log.info('Starting workers', { workers: config.server.workers });

@@ -131,12 +131,12 @@ export function absolutePath(path: string, folder: string): string {
 }
 
 /** true or false (also `yes`, `no`, `on`, `off`). */
-export function flag(options: { doc: string }): Field<boolean> {
+export function flag({ doc, fallback = false }: { doc: string; fallback?: boolean }): Field<boolean> {
   return scalar({
-    ...options,
+    doc,
     type: 'bool',
-    shownDefault: 'false',
-    fallback: false,
+    shownDefault: String(fallback),
+    fallback,
     parse: ({ value }) => (typeof value === 'boolean' ? { value } : { wrong: 'is not a bool (true or false)' }),
   });
 }

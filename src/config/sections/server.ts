@@ -24,6 +24,10 @@ export const serverSection = section({
       most: 128,
       default: 1,
     }),
+    metrics: flag({
+      doc: 'Count calls, requests and bytes, and serve them to Prometheus. Without, nothing is counted and its path answers 404.',
+      fallback: true,
+    }),
     memory: section({
       doc: 'How much may wait in memory for those who read slowly.',
       keys: {
@@ -56,6 +60,7 @@ type Section = Value<typeof serverSection>;
 export function buildServer(section: Section): ServerConfig {
   return {
     agentCompression: section.agent_compression,
+    metrics: section.metrics,
     workers: section.workers === 'auto' ? availableParallelism() : section.workers,
     memory: {
       perAgentConnectionBytes: section.memory.per_agent_connection_bytes,
