@@ -5,10 +5,11 @@ import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import type { TokenLimiter } from '../store/token_limiter.ts';
-import { tokenHash } from './token_hash.ts';
+import { tokenHash, tokenKey } from './token_hash.ts';
 
 interface Admission {
-  readonly token: string;
+  /** The token's hash: a connection lives long, and nobody needs the token again. */
+  readonly key: string;
   /** Undefined once the connection is let in. */
   pending: Promise<void> | undefined;
 }
@@ -46,10 +47,11 @@ export class ConnectionLimit {
    * @param connection the object that stands for the connection, e.g. its HTTP/2 session
    */
   admit(connection: object, token: string): Promise<void> | undefined {
+    const key = tokenKey(token);
     const known = this.#admissions.get(connection);
     // A connection that changes its token counts again: whoever alternates between two only uses them up faster.
-    if (known?.token === token) return known.pending;
-    const admission: Admission = { token, pending: undefined };
+    if (known?.key === key) return known.pending;
+    const admission: Admission = { key, pending: undefined };
     admission.pending = this.#count(token).then(
       () => {
         admission.pending = undefined;

@@ -10,7 +10,6 @@ import type { ErrorCache } from '../store/error_cache.ts';
 import { abortError } from './abort_error.ts';
 import type { AgentAuthenticator, AgentInfo } from './agent_authenticator.ts';
 import { LookupCache } from './lookup_cache.ts';
-import { tokenHash } from './token_hash.ts';
 
 /** Asks GitLab who an agent is (docs/protocol/authentication.md). */
 export class GitLabAgentAuthenticator implements AgentAuthenticator {
@@ -43,7 +42,7 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
       return await this.#cache.get(
         {
           key: token,
-          hash: () => tokenHash(token),
+
           ask: (asking) => this.#ask(token, { ...options, signal: asking }),
         },
         options.signal,

@@ -4,7 +4,6 @@ import type { Log } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { ErrorCache } from '../store/error_cache.ts';
 import { LookupCache } from './lookup_cache.ts';
-import { tokenHash } from './token_hash.ts';
 import type { ProxyUser, UserAuthorizer, UserCredential } from './user_authorizer.ts';
 
 type Asking = Pick<GitLabClient, 'allowedAgents' | 'authorizeProxyUser'>;
@@ -37,7 +36,6 @@ export class GitLabUserAuthorizer implements UserAuthorizer {
     return this.#jobs.get(
       {
         key: jobToken,
-        hash: () => tokenHash(jobToken),
         ask: (asking) => this.#gitlab.allowedAgents(jobToken, { ...options, signal: asking }),
       },
       options.signal,
@@ -52,7 +50,6 @@ export class GitLabUserAuthorizer implements UserAuthorizer {
     return this.#users.get(
       {
         key: keyOf(credential),
-        hash: () => tokenHash(keyOf(credential)),
         ask: async (asking) => ({
           kind: 'gitlab',
           response: await this.#gitlab.authorizeProxyUser(credential, { ...options, signal: asking }),

@@ -6,7 +6,7 @@ import { FakeClock } from '../runtime/fake_clock.ts';
 import type { ErrorCache } from '../store/error_cache.ts';
 import { createMemoryStore } from '../store/memory/memory_store.ts';
 import { LookupCache } from './lookup_cache.ts';
-import { tokenHash } from './token_hash.ts';
+import { tokenKey } from './token_hash.ts';
 
 const never = new AbortController().signal;
 
@@ -27,7 +27,6 @@ function setUp(options: { ttlMs?: number; errors?: ErrorCache } = {}) {
     cache.get(
       {
         key,
-        hash: () => tokenHash(key),
         ask: (asking) => new Promise((answer, fail) => asked.push({ signal: asking, answer, fail })),
       },
       signal,
@@ -174,4 +173,23 @@ test('a store in trouble is reported and done without', async () => {
       ['error', 'Failed to cache error in Redis', 'store down'],
     ],
   );
+});
+
+test('no table has the credential for a key, neither while GitLab is asked nor with its answer', async (t) => {
+  const keys: unknown[] = [];
+  const set = Map.prototype.set;
+  t.mock.method(Map.prototype, 'set', function (this: Map<unknown, unknown>, key: unknown, value: unknown) {
+    keys.push(key);
+    return set.call(this, key, value);
+  });
+  const { cache, asked, get, settle } = setUp();
+  const answer = get('a-token');
+  await settle();
+  asked[0]?.answer('yes');
+  await answer;
+  t.mock.restoreAll();
+  assert.equal(cache.peek('a-token'), 'yes');
+  const hashed = keys.filter((key) => key === tokenKey('a-token'));
+  assert.equal(hashed.length, 2, 'one for the question, one for the answer');
+  assert.ok(!keys.some((key) => typeof key === 'string' && key.includes('a-token')));
 });

@@ -6,20 +6,15 @@ import type { Clock } from '../runtime/clock.ts';
 import { ExpiringMap } from '../runtime/expiring_map.ts';
 import type { ErrorCache } from '../store/error_cache.ts';
 import { SharedFlight } from './shared_flight.ts';
+import { tokenKey } from './token_hash.ts';
 
 /** Answers in memory at a time; each belongs to a credential that GitLab has accepted. */
 const MAX_ANSWERS = 100_000;
 
-/** One question to GitLab: what to ask, and under which names the answer is kept. */
+/** One question to GitLab: what to ask, and under which name the answer is kept. */
 export interface Lookup<V> {
-  /**
-   * Names the answer in memory: the credential itself and whatever else is asked about. Hashing it instead would cost more
-   * than the rest of a cached look-up; it is in this process' memory anyway while its owner sends it, and entries die soon
-   * after their time (ExpiringMap).
-   */
+  /** The credential and whatever else is asked about. Only its SHA-256 is kept, here and in the store, which others can read. */
   readonly key: string;
-  /** Names the refusal in the store, which others can read: SHA-256 over all that `key` says. Asked for only on a miss. */
-  hash(): Buffer;
   ask(signal: AbortSignal): Promise<V>;
 }
 
@@ -54,35 +49,36 @@ export class LookupCache<V> {
 
   /** The answer if it is here and fresh. */
   peek(key: string): V | undefined {
-    return this.#answers.get(key);
+    return this.#answers.get(tokenKey(key));
   }
 
   /** Rejects with what `ask` rejects with, with a GitLabError from the store, or with the signal's reason when it fires. */
   get(lookup: Lookup<V>, signal: AbortSignal): Promise<V> {
     if (signal.aborted) return Promise.reject(signal.reason);
     if (this.#options.ttlMs === 0) return lookup.ask(signal);
-    const answer = this.#answers.get(lookup.key);
+    const name = tokenKey(lookup.key);
+    const answer = this.#answers.get(name);
     if (answer !== undefined) return Promise.resolve(answer);
-    let flight = this.#flights.get(lookup.key);
+    let flight = this.#flights.get(name);
     if (flight === undefined) {
       flight = new SharedFlight(
-        (flightSignal) => this.#fly(lookup, flightSignal),
+        (flightSignal) => this.#fly(name, lookup, flightSignal),
         (ended) => {
-          if (this.#flights.get(lookup.key) === ended) this.#flights.delete(lookup.key);
+          if (this.#flights.get(name) === ended) this.#flights.delete(name);
         },
       );
-      this.#flights.set(lookup.key, flight);
+      this.#flights.set(name, flight);
     }
     return flight.join(signal);
   }
 
-  async #fly(lookup: Lookup<V>, signal: AbortSignal): Promise<V> {
-    const hash = lookup.hash();
+  async #fly(name: string, lookup: Lookup<V>, signal: AbortSignal): Promise<V> {
+    const hash = Buffer.from(name, 'base64');
     const known = await this.#knownRefusal(hash);
     if (known !== undefined) throw known;
     try {
       const answer = await lookup.ask(signal);
-      this.#answers.set(lookup.key, answer, this.#options.ttlMs);
+      this.#answers.set(name, answer, this.#options.ttlMs);
       return answer;
     } catch (error) {
       if (isRefusal(error)) await this.#remember(hash, error);

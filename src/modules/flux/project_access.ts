@@ -1,5 +1,4 @@
 import { LookupCache } from '../../auth/lookup_cache.ts';
-import { tokenHash } from '../../auth/token_hash.ts';
 import type { CallOptions, GitLabClient } from '../../gitlab/client.ts';
 import type { Log } from '../../observability/log.ts';
 import type { Clock } from '../../runtime/clock.ts';
@@ -33,7 +32,6 @@ export class ProjectAccess {
     return this.#cache.get(
       {
         key,
-        hash: () => tokenHash(key),
         ask: (asking) => this.#gitlab.verifyProjectAccess(token, projectPath, { ...options, signal: asking }),
       },
       options.signal,

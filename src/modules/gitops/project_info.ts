@@ -1,5 +1,4 @@
 import { LookupCache } from '../../auth/lookup_cache.ts';
-import { tokenHash } from '../../auth/token_hash.ts';
 import type { RepositoryAt } from '../../gitaly/client.ts';
 import type { CallOptions, GitLabClient } from '../../gitlab/client.ts';
 import { GitLabError } from '../../gitlab/gitlab_error.ts';
@@ -45,7 +44,7 @@ export class ProjectInfos {
       return { id, gitaly, repository };
     };
     try {
-      return await this.#cache.get({ key, hash: () => tokenHash(key), ask }, options.signal);
+      return await this.#cache.get({ key, ask }, options.signal);
     } catch (error) {
       if (options.signal.aborted) throw error;
       throw refusal(error) ?? new AppError(StatusCode.Unavailable, 'unavailable', { cause: error });
