@@ -9,6 +9,7 @@ import { GitLabFlux } from '../gen/gitlab/agent/flux/rpc/flux_pb.ts';
 import { GitlabAccess } from '../gen/gitlab/agent/gitlab_access/rpc/gitlab_access_pb.ts';
 import { Gitops } from '../gen/gitlab/agent/gitops/rpc/gitops_pb.ts';
 import { ReverseTunnel } from '../gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
+import type { MessageLimit } from '../grpc/message_reader.ts';
 import { serverMetrics } from '../grpc/method_metrics.ts';
 import { createGrpcServer } from '../grpc/server.ts';
 import { type Front, openFront } from '../net/front.ts';
@@ -40,6 +41,7 @@ export async function openAgentApi(options: {
   readonly scope: Scope;
   readonly log: Log;
   readonly limits: FrontLimits;
+  readonly messages: MessageLimit;
   readonly random: Random;
 }): Promise<Front> {
   const { listen, server, limit, scope, log, random } = options;
@@ -54,6 +56,7 @@ export async function openAgentApi(options: {
     },
     compress: server.agentCompression,
     metrics: (path) => metrics?.get(path),
+    messages: options.messages,
     tracer: options.tracer,
     log,
   });

@@ -41,6 +41,7 @@ export async function openInternalApi(options: {
   readonly scope: Scope;
   readonly log: Log;
   readonly limits: FrontLimits;
+  readonly maxMessageBytes: number;
   readonly random: Random;
 }): Promise<Front> {
   const { listen, store, gitaly, readiness, metrics, scope, log, random } = options;
@@ -69,6 +70,7 @@ export async function openInternalApi(options: {
       }),
       metrics,
       tracer: options.tracer,
+      maxMessageBytes: options.maxMessageBytes,
       prove: (connection) => front.prove(connection),
       scope,
       log,

@@ -3,7 +3,7 @@ import { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { UserAuthorizer } from '../auth/user_authorizer.ts';
 import type { KubernetesApiConfig } from '../config/config.ts';
 import type { AgentCaller } from '../grpc/call.ts';
-import { ProxyHandler } from '../modules/kubernetes_api/proxy_handler.ts';
+import { ProxyHandler, type ProxyHandlerDeps } from '../modules/kubernetes_api/proxy_handler.ts';
 import { RequestPreparer, viaOf } from '../modules/kubernetes_api/proxy_request.ts';
 import { ResponseHeaderFilter } from '../modules/kubernetes_api/response_headers.ts';
 import { statusResponse } from '../modules/kubernetes_api/status_response.ts';
@@ -34,6 +34,7 @@ export async function openKubernetesApi(options: {
   readonly scope: Scope;
   readonly log: Log;
   readonly limits: FrontLimits;
+  readonly perUser: ProxyHandlerDeps['perUser'];
   readonly random: Random;
 }): Promise<Front> {
   const { config, externalUrl, users, agents, usage, metrics, tracer, scope, random } = options;
@@ -57,6 +58,7 @@ export async function openKubernetesApi(options: {
       log,
       clock: scope.clock,
     },
+    perUser: options.perUser,
     scope,
   });
   const front = await openFront({

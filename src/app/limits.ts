@@ -1,6 +1,7 @@
 import type { LimitsConfig } from '../config/config.ts';
+import type { MessageLimit } from '../grpc/message_reader.ts';
 import type { FrontLimits, OpenConnections } from '../net/gate.ts';
-import type { LimitName, LimitScope, Limits } from '../observability/limits.ts';
+import type { LimitHit, LimitName, LimitScope, Limits } from '../observability/limits.ts';
 import type { Log } from '../observability/log.ts';
 import { WaitingRoom } from '../routing/waiting_room.ts';
 import { fileLimit } from '../runtime/file_limit.ts';
@@ -66,6 +67,19 @@ function limitsOf(
       streams: hit('streams_per_connection', 'streams_per_connection', config.streamsPerConnection),
     },
   };
+}
+
+/** How large a message a listener takes. */
+export function messageLimit(config: LimitsConfig, listener: LimitScope, limits: Limits): MessageLimit {
+  const { messageBytes: maxBytes } = config;
+  return { maxBytes, exceeded: limits.hit('message_bytes', listener, 'server.limits.message_bytes', maxBytes) };
+}
+
+/** How many requests a user may have under way. */
+export function userLimit(config: LimitsConfig, limits: Limits): { readonly max: number; readonly exceeded: LimitHit } {
+  const { requestsPerUser: max } = config;
+  const key = 'server.limits.requests_per_user';
+  return { max, exceeded: limits.hit('requests_per_user', 'kubernetes_api', key, max) };
 }
 
 /** Where requests wait for a tunnel, as large as configured. */

@@ -2,6 +2,7 @@ import { NodeTokenVerifier } from '../auth/node_token.ts';
 import type { PrivateApiConfig, ServerConfig } from '../config/config.ts';
 import { ServerInfo } from '../gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
 import { Health } from '../gen/grpc/health/v1/health_pb.ts';
+import type { MessageLimit } from '../grpc/message_reader.ts';
 import { createGrpcServer } from '../grpc/server.ts';
 import { createHealth } from '../modules/grpc_health/health.ts';
 import { createReflection } from '../modules/grpc_reflection/reflection.ts';
@@ -40,6 +41,7 @@ export async function openPrivateApi(options: {
   readonly bind: Bind | undefined;
   readonly tracer: Tracer | undefined;
   readonly limits: FrontLimits;
+  readonly messages: MessageLimit;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
@@ -52,6 +54,7 @@ export async function openPrivateApi(options: {
   const toAgents = createGrpcServer({
     methods: AGENT_METHODS.map((path) => gateway.method(path)),
     compress: false,
+    messages: options.messages,
     // Streams both ways between nodes, whatever they are to agents.
     metrics: (path) => metrics.server(path, 'bidi_stream'),
     tracer,
@@ -72,6 +75,7 @@ export async function openPrivateApi(options: {
     }),
     metrics,
     tracer,
+    maxMessageBytes: options.messages.maxBytes,
     prove: (connection) => front.prove(connection),
     scope,
     log,

@@ -28,7 +28,14 @@ import { createGitops } from './gitops.ts';
 import { createIdentities } from './identities.ts';
 import { openInternalApi } from './internal_api.ts';
 import { openKubernetesApi } from './kubernetes_api.ts';
-import { createFrontLimits, createOpenConnections, createWaitingRoom, observabilityLimits } from './limits.ts';
+import {
+  createFrontLimits,
+  createOpenConnections,
+  createWaitingRoom,
+  messageLimit,
+  observabilityLimits,
+  userLimit,
+} from './limits.ts';
 import { openObservability } from './observability.ts';
 import { createOtherNodes } from './other_nodes.ts';
 import { openPrivateApi } from './private_api.ts';
@@ -161,7 +168,16 @@ async function openFronts(
     });
   } else worker.observe({ readiness, metrics });
   const limited = limitsOf('private_api');
-  const nodeApi = { ...base, server: config.server, limits: limited, tunnels, readiness, metrics: metrics.grpc };
+  const messages = messageLimit(config.server.limits, 'private_api', limits);
+  const nodeApi = {
+    ...base,
+    server: config.server,
+    limits: limited,
+    messages,
+    tunnels,
+    readiness,
+    metrics: metrics.grpc,
+  };
   const ownApi = worker && (await openPrivateApi({ ...nodeApi, config: worker.privateApi, bind: undefined }));
   expectListeners(readiness, config);
   const fronts: Front[] = [];
@@ -179,6 +195,7 @@ async function openFronts(
       metrics: measure ? metrics.grpc : undefined,
       agents,
       limits: limitsOf('agent_api'),
+      messages: messageLimit(config.server.limits, 'agent_api', limits),
       methods: [
         connect,
         getConfiguration,
@@ -214,6 +231,7 @@ async function openFronts(
         ...base,
         listen: config.api.listen,
         limits: limitsOf('api'),
+        maxMessageBytes: config.server.limits.messageBytes,
         store,
         readiness,
         gitaly,
@@ -234,6 +252,7 @@ async function openFronts(
         ...base,
         config: kubernetesApi,
         limits: limitsOf('kubernetes_api'),
+        perUser: userLimit(config.server.limits, limits),
         externalUrl,
         users,
         agents: router,

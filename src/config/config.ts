@@ -213,6 +213,8 @@ export interface LimitsConfig {
   readonly unauthenticatedTimeMs: number;
   readonly streamsPerConnection: number;
   readonly headerBytes: number;
+  readonly messageBytes: number;
+  readonly requestsPerUser: number;
   readonly waitingRequestsPerAgent: number;
   readonly waitingRequests: number;
 }

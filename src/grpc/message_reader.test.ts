@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { frame } from '../../test/support/doubles/grpc_frames.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import { MAX_MESSAGE_BYTES, MessageReader } from './message_reader.ts';
+import { MessageReader, USUAL_MESSAGES } from './message_reader.ts';
 import type { GrpcStatus } from './status.ts';
 
 function setUp() {
@@ -123,13 +123,13 @@ test('nothing comes after stop, not even from the chunk being read', () => {
 
 test('the largest message passes, one byte more is refused by its length alone', () => {
   const largest = setUp();
-  largest.reader.push(frame(Buffer.alloc(MAX_MESSAGE_BYTES)));
-  assert.equal(largest.messages[0]?.length, MAX_MESSAGE_BYTES);
+  largest.reader.push(frame(Buffer.alloc(USUAL_MESSAGES.maxBytes)));
+  assert.equal(largest.messages[0]?.length, USUAL_MESSAGES.maxBytes);
 
   for (const flag of [0, 1]) {
     const { reader, failures } = setUp();
     const prefix = Buffer.from([flag, 0, 0, 0, 0]);
-    prefix.writeUInt32BE(MAX_MESSAGE_BYTES + 1, 1);
+    prefix.writeUInt32BE(USUAL_MESSAGES.maxBytes + 1, 1);
     reader.push(prefix);
     reader.push(three);
     assert.deepEqual(failures, [
@@ -158,7 +158,7 @@ test('a compressed message may be empty, in either way to be so', () => {
 
 test('a bomb is refused, and so is what is no gzip', () => {
   const cases: [Buffer, StatusCode][] = [
-    [gzipSync(Buffer.alloc(MAX_MESSAGE_BYTES + 1)), StatusCode.ResourceExhausted],
+    [gzipSync(Buffer.alloc(USUAL_MESSAGES.maxBytes + 1)), StatusCode.ResourceExhausted],
     [Buffer.from('this is no gzip data at all\x04\0\0\0'), StatusCode.Internal],
     [Buffer.from('short'), StatusCode.Internal],
   ];
@@ -174,7 +174,7 @@ test('a bomb is refused, and so is what is no gzip', () => {
 
 test('a message in many small parts is joined once', () => {
   const { reader, messages } = setUp();
-  const payload = Buffer.alloc(MAX_MESSAGE_BYTES, 'x');
+  const payload = Buffer.alloc(USUAL_MESSAGES.maxBytes, 'x');
   const bytes = frame(payload);
   const { concat } = Buffer;
   let copied = 0;
@@ -226,4 +226,22 @@ test('a pause holds back what would be passed on', () => {
   assert.deepEqual(passed, []);
   reader.resume();
   assert.deepEqual(Buffer.concat(passed), three.subarray(8));
+});
+
+test('a limit of one’s own holds before and after decompression, and each message beyond is told of', () => {
+  let exceeded = 0;
+  const failures: GrpcStatus[] = [];
+  const handler = { messageRead: () => {}, readFailed: (status: GrpcStatus) => failures.push(status) };
+  const read = (bytes: Buffer) => new MessageReader(handler, { maxBytes: 100, exceeded: () => exceeded++ }).push(bytes);
+  read(frame(Buffer.alloc(100)));
+  assert.equal(exceeded, 0);
+  read(frame(Buffer.alloc(101)));
+  const zipped = frame(gzipSync(Buffer.alloc(101)));
+  zipped[0] = 1;
+  read(zipped);
+  assert.equal(exceeded, 2);
+  assert.deepEqual(
+    failures.map(({ code }) => code),
+    [StatusCode.ResourceExhausted, StatusCode.ResourceExhausted],
+  );
 });

@@ -4,7 +4,15 @@ import { PREFIX_BYTES } from './frame.ts';
 import type { GrpcStatus } from './status.ts';
 
 /** What every gRPC server refuses unless told otherwise (docs/protocol/grpc.md, sizes). */
-export const MAX_MESSAGE_BYTES = 4 << 20;
+const MAX_MESSAGE_BYTES = 4 << 20;
+
+/** How large a message may be, compressed or not, and who wants to hear of larger ones. */
+export interface MessageLimit {
+  readonly maxBytes: number;
+  readonly exceeded: () => void;
+}
+
+export const USUAL_MESSAGES: MessageLimit = { maxBytes: MAX_MESSAGE_BYTES, exceeded: () => {} };
 
 /** Who gets what a reader reads. */
 export interface MessageHandler {
@@ -24,6 +32,7 @@ const NO_PARTS: Buffer[] = [];
  */
 export class MessageReader {
   readonly #handler: MessageHandler;
+  readonly #limit: MessageLimit;
   /** Bytes that are no whole message yet; joined only when they are, so that a message costs one copy at the most. */
   #parts = NO_PARTS;
   #partsBytes = 0;
@@ -34,8 +43,9 @@ export class MessageReader {
   #failed = false;
   #passOn: ((bytes: Buffer) => void) | undefined;
 
-  constructor(handler: MessageHandler) {
+  constructor(handler: MessageHandler, limit: MessageLimit = USUAL_MESSAGES) {
     this.#handler = handler;
+    this.#limit = limit;
   }
 
   /** True when what was pushed ended in the middle of a message, or is held back by a pause. */
@@ -103,11 +113,8 @@ export class MessageReader {
       if (bytes.length - at < PREFIX_BYTES) break;
       const flag = bytes[at]!;
       const length = bytes.readUInt32BE(at + 1);
-      if (length > MAX_MESSAGE_BYTES) {
-        this.#fail(
-          StatusCode.ResourceExhausted,
-          `grpc: received message larger than max (${length} vs. ${MAX_MESSAGE_BYTES})`,
-        );
+      if (length > this.#limit.maxBytes) {
+        this.#tooLarge(`grpc: received message larger than max (${length} vs. ${this.#limit.maxBytes})`);
         break;
       }
       const end = at + PREFIX_BYTES + length;
@@ -130,6 +137,11 @@ export class MessageReader {
     this.#readParts(); // what a handler fed, if anything, and what is to be passed on
   }
 
+  #tooLarge(message: string): void {
+    this.#limit.exceeded();
+    this.#fail(StatusCode.ResourceExhausted, message);
+  }
+
   #inflate(flag: number, payload: Buffer): void {
     if (flag !== 1) {
       this.#fail(StatusCode.Internal, `grpc: received unexpected payload format ${flag}`);
@@ -139,12 +151,9 @@ export class MessageReader {
       this.#handler.messageRead(payload);
       return;
     }
-    const inflated = gunzip(payload, MAX_MESSAGE_BYTES);
+    const inflated = gunzip(payload, this.#limit.maxBytes);
     if (inflated === 'too large') {
-      this.#fail(
-        StatusCode.ResourceExhausted,
-        `grpc: received message after decompression larger than max ${MAX_MESSAGE_BYTES}`,
-      );
+      this.#tooLarge(`grpc: received message after decompression larger than max ${this.#limit.maxBytes}`);
     } else if (inflated === 'corrupt') {
       this.#fail(StatusCode.Internal, 'grpc: failed to decompress the received message: the gzip data is corrupt');
     } else this.#handler.messageRead(inflated);

@@ -4,7 +4,7 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { FakeCallSession } from '../../test/support/doubles/call_session.ts';
 import { frame, payloadsOf } from '../../test/support/doubles/grpc_frames.ts';
 import { FakeHttp2Stream } from '../../test/support/doubles/http2_stream.ts';
-import { noDefect } from '../../test/support/doubles/server_call.ts';
+import { server } from '../../test/support/doubles/server_call.ts';
 import { StatusSchema } from '../gen/google/rpc/status_pb.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -16,7 +16,7 @@ const payload = toBinary(StatusSchema, message);
 
 function setUp() {
   const stream = new FakeHttp2Stream();
-  const call = new ServerCall(stream.asServerStream, {}, new FakeCallSession(new FakeClock()), '/s/M', false, noDefect);
+  const call = new ServerCall(stream.asServerStream, {}, new FakeCallSession(new FakeClock()), '/s/M', false, server);
   return { stream, call, request: oneRequest(call, StatusSchema) };
 }
 

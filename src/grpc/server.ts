@@ -5,7 +5,8 @@ import type { Log } from '../observability/log.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
-import { type CallSession, ServerCall } from './server_call.ts';
+import { type MessageLimit, USUAL_MESSAGES } from './message_reader.ts';
+import { type CallServer, type CallSession, ServerCall } from './server_call.ts';
 import { statusOf, unknownMethod } from './status.ts';
 
 /** One method of the data plane. */
@@ -22,6 +23,7 @@ export interface GrpcServerOptions {
   readonly fallback?: (path: string) => Method | undefined;
   /** Compress messages to clients that compress theirs. */
   readonly compress: boolean;
+  readonly messages?: MessageLimit;
   /** Where calls of a method are counted, by its path. */
   readonly metrics?: (path: string) => MethodMetrics | undefined;
   /** Makes a span for each call, part of the client's trace if that says so. */
@@ -37,7 +39,10 @@ export function createGrpcServer(
   const methods = new Map(options.methods.map((method) => [method.path, method]));
   const services = new Set(options.methods.map((method) => serviceOf(method.path)));
 
-  const onDefect = (call: ServerCall, error: unknown): void => endWithDefect(call, error, options.log);
+  const server: CallServer = {
+    onDefect: (call, error) => endWithDefect(call, error, options.log),
+    messages: options.messages ?? USUAL_MESSAGES,
+  };
 
   return (stream, headers, session, rawHeaders) => {
     const refusal = refuseAsHttp(headers);
@@ -49,7 +54,7 @@ export function createGrpcServer(
     const encoding = headers['grpc-encoding'];
     const method = methods.get(path) ?? options.fallback?.(path);
     const compress = options.compress && encoding === 'gzip';
-    const call = new ServerCall(stream, headers, session, method?.path ?? path, compress, onDefect, rawHeaders);
+    const call = new ServerCall(stream, headers, session, method?.path ?? path, compress, server, rawHeaders);
     if (tracer !== undefined) {
       const name = call.path.slice(1);
       call.span = tracer.start(name, 'server', { continued: call.metadata('traceparent') }, { 'rpc.method': name });

@@ -7,6 +7,7 @@ import { frame, payloadsOf } from '../../test/support/doubles/grpc_frames.ts';
 import { FakeHttp2Stream } from '../../test/support/doubles/http2_stream.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
+import { USUAL_MESSAGES } from './message_reader.ts';
 import { ServerCall } from './server_call.ts';
 import { OK } from './status.ts';
 
@@ -15,9 +16,12 @@ function setUp(more: { compress?: boolean; headers?: Record<string, string> } = 
   const session = new FakeCallSession(clock);
   const stream = new FakeHttp2Stream();
   const headers = { 'content-type': 'application/grpc+proto', ...more.headers };
-  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', more.compress ?? false, (_, error) => {
-    heard.push(`defect ${error}`);
-    call.end({ code: StatusCode.Internal, message: 'internal error' });
+  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', more.compress ?? false, {
+    messages: USUAL_MESSAGES,
+    onDefect(_, error) {
+      heard.push(`defect ${error}`);
+      call.end({ code: StatusCode.Internal, message: 'internal error' });
+    },
   });
   const heard: string[] = [];
   const sink = {

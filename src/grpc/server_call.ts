@@ -18,7 +18,7 @@ import type { Timer } from '../runtime/clock.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { frameOf } from './frame.ts';
-import { type MessageHandler, MessageReader } from './message_reader.ts';
+import { type MessageHandler, type MessageLimit, MessageReader } from './message_reader.ts';
 import { type GrpcStatus, statusText } from './status.ts';
 import { parseGrpcTimeout, statusTrailers } from './status_wire.ts';
 
@@ -36,6 +36,12 @@ export interface CallSession {
   /** A credential was shown; `plea` says whether it is still being looked at. */
   show(plea: () => boolean): void;
   prove(): void;
+}
+
+/** What all calls of a server have in common. */
+export interface CallServer {
+  onDefect(call: ServerCall, error: unknown): void;
+  readonly messages: MessageLimit;
 }
 
 /** Who reads a call's requests. */
@@ -86,8 +92,8 @@ export class ServerCall implements MessageHandler {
   #rawHeaders: readonly string[] | undefined;
   #metrics: MethodMetrics | undefined;
   readonly #contentType: string;
-  readonly #reader = new MessageReader(this);
-  readonly #onDefect: (call: ServerCall, error: unknown) => void;
+  readonly #reader: MessageReader;
+  readonly #server: CallServer;
   #sink: RequestSink | undefined;
   #deadline: Timer | undefined;
   #responded = false;
@@ -106,7 +112,7 @@ export class ServerCall implements MessageHandler {
     session: CallSession,
     path: string,
     compress: boolean,
-    onDefect: (call: ServerCall, error: unknown) => void,
+    server: CallServer,
     rawHeaders: readonly string[] = [],
   ) {
     this.#stream = stream as CarryingStream;
@@ -118,7 +124,8 @@ export class ServerCall implements MessageHandler {
     this.session = session;
     this.path = path;
     this.compress = compress;
-    this.#onDefect = onDefect;
+    this.#server = server;
+    this.#reader = new MessageReader(this, server.messages);
     stream.on('end', ServerCall.#onEnd); // may come before anybody reads
     stream.on('close', ServerCall.#onClose);
   }
@@ -223,7 +230,7 @@ export class ServerCall implements MessageHandler {
 
   /** Whoever reads the call has a defect: it costs this call, not the process. */
   #fail(error: unknown): void {
-    this.#onDefect(this, error);
+    this.#server.onDefect(this, error);
     this.#sink?.cancelled();
   }
 

@@ -43,6 +43,8 @@ export interface ExchangePolicy {
    * @param step what failed
    * @param error why, if there is more to say
    */
+  /** The answer is complete, or the client is gone. Not called once the protocol was switched. */
+  closed(): void;
   fail(response: ServerResponse, httpStatus: 500 | 502 | 503, step: string, error?: string): void;
   /** An answer that has begun will not be completed. */
   cutOff?(): void;
@@ -101,7 +103,10 @@ export class HttpExchange implements CallSink {
   start(caller: AgentCaller, agentId: bigint, method: string, head: RequestHead, context?: CallContext): void {
     const call = caller.open(agentId, method, this, context);
     this.#call = call;
-    this.#response.on('close', () => this.#clientGone());
+    this.#response.on('close', () => {
+      this.#policy.closed();
+      this.#clientGone();
+    });
     if (head.contentLength !== 0) {
       call.write(encodeRequestHeader(head));
       this.#body = new RequestBody(this.#request, call, this.#counts, {

@@ -25,9 +25,6 @@ import { answerUnknown } from './unknown_method.ts';
 /** Puts a module's services on a router. */
 export type Services = (router: ConnectRouter) => void;
 
-/** As in gRPC servers in Go: a larger message is refused. */
-const MAX_MESSAGE_BYTES = 4 << 20;
-
 /**
  * Serves Connect services to a front: as gRPC, gRPC-Web and Connect, over HTTP/1.1 and HTTP/2. The library's own adapter is
  * not used: it dies of a `Host` that is none, and reports to the console.
@@ -37,6 +34,7 @@ export function createConnectServer(options: {
   readonly admit: Admission;
   readonly metrics: GrpcMetrics;
   readonly tracer: Tracer | undefined;
+  readonly maxMessageBytes: number;
   /** Somebody is known on a connection of HTTP/1.1. */
   readonly prove: (connection: Duplex) => void;
   readonly scope: Scope;
@@ -48,7 +46,7 @@ export function createConnectServer(options: {
   };
   const router = createConnectRouter({
     acceptCompression: [compressionGzip],
-    readMaxBytes: MAX_MESSAGE_BYTES,
+    readMaxBytes: options.maxMessageBytes,
     interceptors: [countMessages, ...(tracer ? [createTracingInterceptor(tracer)] : []), createErrorInterceptor(log)],
     requestGate(context) {
       try {

@@ -5,7 +5,7 @@ import { FakeCallSession } from '../../test/support/doubles/call_session.ts';
 import { frame, payloadsOf } from '../../test/support/doubles/grpc_frames.ts';
 import { FakeHttp2Stream } from '../../test/support/doubles/http2_stream.ts';
 import { RecordingSink } from '../../test/support/doubles/recording_sink.ts';
-import { noDefect } from '../../test/support/doubles/server_call.ts';
+import { server } from '../../test/support/doubles/server_call.ts';
 import {
   ConnectRequestSchema,
   ConnectResponseSchema,
@@ -45,7 +45,7 @@ function setUp(more: { aged?: boolean; compressing?: boolean } = {}) {
     'content-type': 'application/grpc',
     ...(more.compressing && { 'grpc-encoding': 'gzip' }),
   };
-  const call = new ServerCall(stream.asServerStream, headers, session, '/Connect', false, noDefect);
+  const call = new ServerCall(stream.asServerStream, headers, session, '/Connect', false, server);
   const kept: string[] = [];
   const tunnel = new Tunnel(call, 42n, {
     add: () => kept.push('add'),

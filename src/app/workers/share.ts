@@ -27,6 +27,7 @@ export function shareOf(config: Config, workers: number): Config {
         unauthenticatedConnectionsPerListener: part(limits.unauthenticatedConnectionsPerListener),
         waitingRequestsPerAgent: part(limits.waitingRequestsPerAgent),
         waitingRequests: part(limits.waitingRequests),
+        requestsPerUser: part(limits.requestsPerUser),
       },
     },
   };

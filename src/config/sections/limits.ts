@@ -6,6 +6,8 @@ import { section } from '../schema/section.ts';
 
 /** With less, identities with many groups and WebSocket tokens do not get through. */
 const LEAST_HEADER_BYTES = 16 * 1024;
+/** An agent's configuration has 128 KiB, a piece of a body 32 KiB, and wrappers around them. */
+const LEAST_MESSAGE_BYTES = 256 * 1024;
 
 export const limitsSection = section({
   doc: 'What is refused beyond: a bound for those who do harm, out of reach for others. The metric `gitlab_kas_limit_exceeded_total` counts what was refused.',
@@ -31,6 +33,15 @@ export const limitsSection = section({
       default: '1MiB',
       rule: (bytes) => (bytes < LEAST_HEADER_BYTES ? 'is less than 16KiB' : undefined),
     }),
+    message_bytes: size({
+      doc: 'One gRPC message, decompressed. Not less than what agents and GitLab send; GitLab’s own server has the default.',
+      default: '4MiB',
+      rule: (bytes) => (bytes < LEAST_MESSAGE_BYTES ? 'is less than 256KiB' : undefined),
+    }),
+    requests_per_user: uint32({
+      doc: 'Requests of one user through the Kubernetes API proxy at a time, watches among them; the next one gets 429 with `Retry-After`.',
+      default: 2000,
+    }),
     waiting_requests_per_agent: uint32({
       doc: 'Requests that wait for a connection of one agent; the next one gets 503 with `Retry-After`.',
       default: 1000,
@@ -51,6 +62,8 @@ export function buildLimits(section: Value<typeof limitsSection>): LimitsConfig 
     unauthenticatedTimeMs: section.unauthenticated_time,
     streamsPerConnection: section.streams_per_connection,
     headerBytes: section.header_bytes,
+    messageBytes: section.message_bytes,
+    requestsPerUser: section.requests_per_user,
     waitingRequestsPerAgent: section.waiting_requests_per_agent,
     waitingRequests: section.waiting_requests,
   };

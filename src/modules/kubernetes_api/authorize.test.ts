@@ -10,6 +10,7 @@ import { AppError } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 import { Gatekeeper } from './authorize.ts';
 import type { Credentials } from './credentials.ts';
+import { UserLoad } from './user_load.ts';
 
 const asking = { signal: () => new AbortController().signal, correlationId: () => 'id-1' };
 
@@ -114,8 +115,22 @@ test('one standalone user may use several agents, each under its own id', async 
       accessForm: 'pat_access',
       userId: undefined,
       projectId: undefined,
+      load: new UserLoad(),
     });
   }
+});
+
+test('all requests of a user add up, whatever the agent', async () => {
+  const gatekeeper = new Gatekeeper(
+    oneUser({ kind: 'standalone', name: 'alice', impersonation: undefined }),
+    silentLog,
+  );
+  const loads = [];
+  for (const agentId of [1n, 2n]) {
+    const decision = await gatekeeper.authorize({ ...pat, agentId }, asking);
+    loads.push(decision.kind === 'allowed' ? decision.load : undefined);
+  }
+  assert.ok(loads[0] !== undefined && loads[0] === loads[1]);
 });
 
 test('who goes away is no error in the log', async () => {

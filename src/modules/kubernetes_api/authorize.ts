@@ -9,6 +9,7 @@ import { StatusCode } from '../../runtime/status_code.ts';
 import type { Credentials } from './credentials.ts';
 import { encodeHeaderExtra, jobIdentity, userIdentity } from './impersonation.ts';
 import type { Failure } from './status_response.ts';
+import { type UserLoad, UserLoads } from './user_load.ts';
 
 /** Which kind of access was used: the names under which usage is counted. */
 export type AccessForm = 'ci_access' | 'user_access' | 'pat_access';
@@ -26,6 +27,8 @@ export interface Decision {
   readonly userId: bigint | undefined;
   /** The project in whose name the agent is used: the job's, or the one that the agent is configured in; undefined likewise. */
   readonly projectId: bigint | undefined;
+  /** What the user has under way. */
+  readonly load: UserLoad;
 }
 
 /** The asker may not, or nobody could say. */
@@ -38,6 +41,7 @@ interface Grant {
   readonly extra: Uint8Array | undefined;
   readonly userId: bigint | undefined;
   readonly projectId: bigint | undefined;
+  readonly load: UserLoad;
 }
 
 /** The request on whose behalf a question is asked. Both functions are called only if there is something to ask, or to log. */
@@ -53,6 +57,7 @@ export interface AskingRequest extends RequestContext {
  */
 export class Gatekeeper {
   readonly #users: UserAuthorizer;
+  readonly #loads = new UserLoads();
   readonly #log: Log;
   /** By the remembered answer: a grant lives exactly as long as the answer that it was made from. */
   readonly #grants = new WeakMap<AllowedAgentsForJob | ProxyUser, Map<bigint, Grant>>();
@@ -115,14 +120,15 @@ export class Gatekeeper {
       }
       try {
         const extra = encodeHeaderExtra(jobIdentity(answer, agent));
-        grant = { extra, userId: answer.user?.id, projectId: answer.project?.id };
+        const userId = answer.user?.id;
+        grant = { extra, userId, projectId: answer.project?.id, load: this.#loads.of(userId) };
       } catch (error) {
         return this.#jobFailure(agentId, error, asking);
       }
       this.#remember(answer, agentId, grant);
     }
-    const { extra, userId, projectId } = grant;
-    return { kind: 'allowed', agentId, extra, viaCookie: false, accessForm: 'ci_access', userId, projectId };
+    const { extra, userId, projectId, load } = grant;
+    return { kind: 'allowed', agentId, extra, viaCookie: false, accessForm: 'ci_access', userId, projectId, load };
   }
 
   #jobFailure(agentId: bigint, error: unknown, asking: AskingRequest): Refusal {
@@ -137,6 +143,11 @@ export class Gatekeeper {
       default:
         return this.#fail('Failed to get allowed agents for CI job token', agentId, error, asking, text);
     }
+  }
+
+  /** For decisions that come another way. */
+  loadOf(userId: bigint | undefined): UserLoad {
+    return this.#loads.of(userId);
   }
 
   /** Asks about one candidate after the other until one is allowed; a failure to find out ends the search. */
@@ -158,7 +169,7 @@ export class Gatekeeper {
     let grant = this.#grants.get(user)?.get(agentId);
     if (grant === undefined) {
       try {
-        grant = userGrant(user, agentId, accessType);
+        grant = userGrant(user, agentId, accessType, this.#loads);
       } catch (error) {
         return this.#userFailure(agentId, error, asking);
       }
@@ -166,8 +177,8 @@ export class Gatekeeper {
     }
     const viaCookie = accessType === 'session_cookie';
     const accessForm = viaCookie ? 'user_access' : 'pat_access';
-    const { extra, userId, projectId } = grant;
-    return { kind: 'allowed', agentId, extra, viaCookie, accessForm, userId, projectId };
+    const { extra, userId, projectId, load } = grant;
+    return { kind: 'allowed', agentId, extra, viaCookie, accessForm, userId, projectId, load };
   }
 
   /** Says nothing of the reason: whoever guesses agents and tokens learns only that the pair does not fit. */
@@ -220,13 +231,20 @@ function isAbort(error: unknown): boolean {
 }
 
 /** @throws AppError if the answer makes no sense */
-function userGrant(user: ProxyUser, agentId: bigint, accessType: UserCredential['accessType']): Grant {
+function userGrant(
+  user: ProxyUser,
+  agentId: bigint,
+  accessType: UserCredential['accessType'],
+  loads: UserLoads,
+): Grant {
   if (user.kind === 'standalone') {
-    return { extra: encodeHeaderExtra(user.impersonation), userId: undefined, projectId: undefined };
+    const extra = encodeHeaderExtra(user.impersonation);
+    return { extra, userId: undefined, projectId: undefined, load: loads.of(user.name) };
   }
   const { response } = user;
   // The request goes to the agent that was asked for. An answer about another one must not open it.
   if (response.agent?.id !== agentId) throw new AppError(StatusCode.Internal, 'GitLab answered about another agent');
   const extra = encodeHeaderExtra(userIdentity(response, accessType));
-  return { extra, userId: response.user?.id, projectId: response.agent.configProject?.id };
+  const userId = response.user?.id;
+  return { extra, userId, projectId: response.agent.configProject?.id, load: loads.of(userId) };
 }

@@ -11,6 +11,7 @@ import type { ResponseHead } from '../../http_over_grpc/http_wire.ts';
 import { createUpgradeResponse } from '../../net/upgrade_response.ts';
 import { writeHead } from '../../net/write_head.ts';
 import { newCorrelationId, REQUEST_ID_HEADER, validCorrelationId } from '../../observability/correlation_id.ts';
+import type { LimitHit } from '../../observability/limits.ts';
 import type { CredentialForm } from '../../observability/proxy_metrics.ts';
 import type { Span, Tracer } from '../../observability/tracer.ts';
 import { MAKE_REQUEST } from '../../routing/agent_methods.ts';
@@ -22,6 +23,7 @@ import { type RecordDeps, RequestRecord, wantsRecords } from './request_record.t
 import type { ResponseHeaderFilter, ResponseHeaders } from './response_headers.ts';
 import type { Answer } from './status_response.ts';
 import { countUsage } from './usage.ts';
+import type { UserLoad } from './user_load.ts';
 
 export interface ProxyHandlerDeps {
   readonly preparer: RequestPreparer;
@@ -32,6 +34,8 @@ export interface ProxyHandlerDeps {
   /** Somebody is known on a connection of HTTP/1.1. */
   readonly prove: (connection: Duplex) => void;
   readonly records: RecordDeps;
+  /** Requests of one user at a time. */
+  readonly perUser: { readonly max: number; readonly exceeded: LimitHit };
   readonly scope: Scope;
 }
 
@@ -77,7 +81,7 @@ export class ProxyHandler {
     const prepared = preparer.prepare(asking);
     if (prepared instanceof Promise) {
       void prepared.then((later) => {
-        if (!response.destroyed) this.#go(request, response, asking, later, upgrade);
+        if (!isGone(response)) this.#go(request, response, asking, later, upgrade);
       });
     } else this.#go(request, response, asking, prepared, upgrade);
   }
@@ -95,12 +99,27 @@ export class ProxyHandler {
       return;
     }
     if (asking.record !== undefined) asking.record.agentId = prepared.agentId;
-    const { preparer, responses, agents, usage, prove } = this.#deps;
+    const { preparer, responses, agents, usage, prove, perUser } = this.#deps;
+    const { load } = prepared;
+    if (load.requests >= perUser.max) {
+      perUser.exceeded();
+      answer(request, response, preparer.tooMany(prepared));
+      return;
+    }
+    load.requests++;
+    if (upgrade !== undefined) whenUpgradeOver(response, upgrade.socket, () => load.requests--);
     if (asking.session === undefined) prove(request.socket);
     else asking.session.prove();
     countUsage(usage, prepared);
     asking.span?.set({ agent_id: Number(prepared.agentId) });
-    const policy = new ProxyPolicy(prepared, preparer, responses, request, asking);
+    const policy = new ProxyPolicy(
+      prepared,
+      preparer,
+      responses,
+      request,
+      asking,
+      upgrade === undefined ? load : undefined,
+    );
     const exchange = new HttpExchange(request, response, policy, upgrade);
     exchange.start(agents, prepared.agentId, MAKE_REQUEST, prepared.head, asking);
   }
@@ -155,6 +174,7 @@ class ProxyPolicy implements ExchangePolicy {
   readonly #responses: ResponseHeaderFilter;
   readonly #request: IncomingMessage;
   readonly #asking: ClientRequest;
+  readonly #load: UserLoad | undefined;
 
   constructor(
     prepared: Prepared,
@@ -162,7 +182,9 @@ class ProxyPolicy implements ExchangePolicy {
     responses: ResponseHeaderFilter,
     request: IncomingMessage,
     asking: ClientRequest,
+    load: UserLoad | undefined,
   ) {
+    this.#load = load;
     this.#prepared = prepared;
     this.#preparer = preparer;
     this.#responses = responses;
@@ -183,10 +205,30 @@ class ProxyPolicy implements ExchangePolicy {
     return this.#responses.apply(head.status, head.headers, this.#prepared.rules);
   }
 
+  closed(): void {
+    if (this.#load !== undefined) this.#load.requests--;
+  }
+
   fail(response: ServerResponse, httpStatus: 500 | 502 | 503, step: string, error?: string): void {
     this.#asking.record?.failed(httpStatus);
     answer(this.#request, response, this.#preparer.failure(this.#prepared, this.#asking, httpStatus, step, error));
   }
+}
+
+/** Node's response for HTTP/2 does not say itself that its client is gone. */
+function isGone(response: ServerResponse & { readonly stream?: { readonly destroyed: boolean } }): boolean {
+  return response.destroyed || response.stream?.destroyed === true;
+}
+
+/** An upgrade is over with its connection, or, if it was refused, with its answer, after which the connection may serve on. */
+function whenUpgradeOver(response: ServerResponse, socket: Duplex, f: () => void): void {
+  const over = () => {
+    response.off('finish', over);
+    socket.off('close', over);
+    f();
+  };
+  response.on('finish', over);
+  socket.on('close', over);
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Answer): void {

@@ -12,6 +12,7 @@ import { STATUS_MEDIA_TYPES } from './media_type.ts';
 import { parseRequestTarget, pathBelow, type RequestTarget } from './request_target.ts';
 import type { ResponseRules } from './response_headers.ts';
 import { type Answer, type Asker, answer, emptyAnswer, type Failure, statusResponse } from './status_response.ts';
+import type { UserLoad } from './user_load.ts';
 import { findValues, type ValueLists } from './value_lists.ts';
 import { takeWebSocketToken, WebSocketTokens } from './websocket_token.ts';
 
@@ -41,6 +42,7 @@ export interface Prepared {
   readonly accessForm: AccessForm;
   readonly userId: bigint | undefined;
   readonly projectId: bigint | undefined;
+  readonly load: UserLoad;
 }
 
 export interface RequestPreparerDeps {
@@ -141,6 +143,12 @@ export class RequestPreparer {
     return response;
   }
 
+  /** The answer to a request of a user who has enough of them under way. */
+  tooMany({ asker }: Prepared): Answer {
+    const message = 'Too many requests of this user at a time, try again later';
+    return statusResponse({ status: 429, message }, asker, this.#deps.serverName);
+  }
+
   #wrongPrefix(request: ProxyRequest, target: RequestTarget, asker: Asker): Answer {
     const message = 'Bad request: URL does not start with expected prefix';
     const { log, config } = this.#deps;
@@ -171,7 +179,8 @@ export class RequestPreparer {
     if (request.method !== 'GET' || !head.isUpgrade)
       return this.#unauthorized(request, 'WebSocket token: not a WebSocket request');
     const decision = this.#tokens?.redeem(token, path) ?? 'invalid';
-    return typeof decision === 'string' ? this.#unauthorized(request, `WebSocket token: ${decision}`) : decision;
+    if (typeof decision === 'string') return this.#unauthorized(request, `WebSocket token: ${decision}`);
+    return { ...decision, load: this.#gatekeeper.loadOf(decision.userId) };
   }
 
   #unauthorized(request: AskingRequest, error: string, logError = error): Refusal {
@@ -203,6 +212,7 @@ export class RequestPreparer {
       accessForm: decision.accessForm,
       userId: decision.userId,
       projectId: decision.projectId,
+      load: decision.load,
     };
     if (!head.invalidUtf8 && !target.invalidUtf8) return prepared;
     const error = 'rpc error: code = Internal desc = grpc: error while marshaling: string field contains invalid UTF-8';

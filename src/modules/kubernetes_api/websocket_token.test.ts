@@ -3,11 +3,10 @@ import { test } from 'node:test';
 import { Secret } from '../../config/secret.ts';
 import { isToken } from '../../http_over_grpc/header_name.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
-import type { Decision } from './authorize.ts';
 import { readIncomingHead } from './incoming_head.ts';
-import { takeWebSocketToken, WebSocketTokens } from './websocket_token.ts';
+import { type SignedDecision, takeWebSocketToken, WebSocketTokens } from './websocket_token.ts';
 
-const decision: Decision = {
+const decision: SignedDecision = {
   kind: 'allowed',
   agentId: 9223372036854775807n,
   extra: Buffer.from([0, 1, 2, 255]),
@@ -25,7 +24,13 @@ test('a token carries the decision for its path', () => {
   const token = tokens().issue(decision, '/exec');
   assert.ok(isToken(token), 'fit for a subprotocol');
   assert.deepEqual(tokens().redeem(token, '/exec'), decision);
-  const plain: Decision = { ...decision, extra: undefined, userId: undefined, projectId: undefined, viaCookie: false };
+  const plain: SignedDecision = {
+    ...decision,
+    extra: undefined,
+    userId: undefined,
+    projectId: undefined,
+    viaCookie: false,
+  };
   assert.deepEqual(tokens().redeem(tokens().issue(plain, '/'), '/'), plain);
 });
 

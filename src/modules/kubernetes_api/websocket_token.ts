@@ -24,6 +24,9 @@ interface Claims {
   readonly expires: number;
 }
 
+/** What of a decision travels in a token. */
+export type SignedDecision = Omit<Decision, 'load'>;
+
 /**
  * Tokens with which browsers open WebSockets, since they cannot set headers there. Self-contained, so that any node can
  * check what another one has issued: signed with the secret that all nodes share
@@ -39,7 +42,7 @@ export class WebSocketTokens {
   }
 
   /** A token for one path of one agent; made of characters that a subprotocol may have. */
-  issue(decision: Decision, path: string): string {
+  issue(decision: SignedDecision, path: string): string {
     const claims: Claims = {
       agent: String(decision.agentId),
       user: decision.userId?.toString(),
@@ -56,7 +59,7 @@ export class WebSocketTokens {
   }
 
   /** The decision that the token carries, or why it does not count. */
-  redeem(token: string, path: string): Decision | 'invalid' | 'expired' {
+  redeem(token: string, path: string): SignedDecision | 'invalid' | 'expired' {
     const dot = token.indexOf('.');
     if (dot === -1) return 'invalid';
     const payload = token.slice(0, dot);

@@ -39,6 +39,7 @@ const policy: ExchangePolicy = {
       contentLength: length === undefined ? undefined : Number(length),
     };
   },
+  closed() {},
   fail(response, httpStatus, step, error) {
     const what = error === undefined ? step : `${step}: ${error}`;
     response.writeHead(httpStatus, ['Content-Length', String(what.length)]);

@@ -6,23 +6,27 @@ import {
   type MessageShape,
   toBinary,
 } from '@bufbuild/protobuf';
-import { ServerCall } from '../../../src/grpc/server_call.ts';
+import { USUAL_MESSAGES } from '../../../src/grpc/message_reader.ts';
+import { type CallServer, ServerCall } from '../../../src/grpc/server_call.ts';
 import { FakeClock } from '../../../src/runtime/fake_clock.ts';
 import { FakeCallSession } from './call_session.ts';
 import { frame, payloadsOf } from './grpc_frames.ts';
 import { FakeHttp2Stream } from './http2_stream.ts';
 
-/** What a call does that is expected to have no defect: lets the test fail. */
-export function noDefect(_: ServerCall, error: unknown): void {
-  throw error;
-}
+/** The server of calls that are expected to have no defect: lets the test fail. */
+export const server: CallServer = {
+  onDefect(_, error) {
+    throw error;
+  },
+  messages: USUAL_MESSAGES,
+};
 
 /** A call on a stream without a connection, with what a test wants to do as its client. */
 export function playedCall(headers: Record<string, string> = {}) {
   const clock = new FakeClock();
   const session = new FakeCallSession(clock);
   const stream = new FakeHttp2Stream();
-  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', false, noDefect);
+  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', false, server);
   return {
     clock,
     session,
