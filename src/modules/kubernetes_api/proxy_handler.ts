@@ -174,7 +174,7 @@ class ProxyPolicy implements ExchangePolicy {
   readonly #responses: ResponseHeaderFilter;
   readonly #request: IncomingMessage;
   readonly #asking: ClientRequest;
-  readonly #load: UserLoad | undefined;
+  #load: UserLoad | undefined;
 
   constructor(
     prepared: Prepared,
@@ -206,7 +206,9 @@ class ProxyPolicy implements ExchangePolicy {
   }
 
   closed(): void {
+    // Deno tells it twice of some.
     if (this.#load !== undefined) this.#load.requests--;
+    this.#load = undefined;
   }
 
   fail(response: ServerResponse, httpStatus: 500 | 502 | 503, step: string, error?: string): void {

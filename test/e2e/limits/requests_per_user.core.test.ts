@@ -1,7 +1,8 @@
 // One user's requests: so many at a time, however they come; nobody else notices.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { connect as connectHttp2 } from 'node:http2';
+import { type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2';
 import { connect } from 'node:net';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { startBackend, type UpgradeHandler } from '../../support/backend.ts';
@@ -30,7 +31,13 @@ describe('requests of one user', () => {
 
   const status = async (token?: string) => (await cluster.ask({ path: '/fine', ...(token && { token }) })).status;
   const full = () => eventually('alice to have enough', async () => (await status()) === 429);
-  const free = () => eventually('alice to be served', async () => (await status()) === 200);
+  /** Nothing of alice's is under way: she may have both places. */
+  const free = () =>
+    eventually('alice to have nothing under way', async () => {
+      const watches = [await cluster.open({ path: '/watch' }), await cluster.open({ path: '/watch' })];
+      for (const watch of watches) watch.destroy();
+      return watches.every(({ statusCode }) => statusCode === 200);
+    });
   afterEach(free);
 
   test('one too many is told to come again, in Kubernetes’ words; others are served', async () => {
@@ -71,12 +78,26 @@ describe('requests of one user', () => {
     const { kubernetesApi } = cluster.server.endpoints;
     const session = connectHttp2('http://k', { createConnection: () => connect(connectOptions(kubernetesApi)) });
     const headers = { ':path': '/k8s-proxy/watch', authorization: 'Bearer pat:1:alice-pat' };
-    const streams = [session.request(headers), session.request(headers)];
-    for (const stream of streams) stream.on('error', () => {}).resume();
-    await full();
-    for (const stream of streams) stream.close();
-    await free();
-    session.close();
+    const open = async () => {
+      const stream = session.request(headers);
+      stream.on('error', () => {}).resume();
+      const [{ ':status': status }] = await once(stream, 'response');
+      return { stream, status };
+    };
+    const streams: ClientHttp2Stream[] = [];
+    try {
+      // Those of the test before may still be on their way out.
+      await eventually('two streams', async () => {
+        const { stream, status } = await open();
+        if (status === 200) streams.push(stream);
+        return streams.length === 2;
+      });
+      assert.equal((await open()).status, 429);
+      for (const stream of streams) stream.close();
+      await free();
+    } finally {
+      session.destroy();
+    }
   });
 
   test('a client that goes before GitLab, or the cluster, has said anything is forgotten', async () => {
