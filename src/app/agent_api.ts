@@ -18,6 +18,7 @@ import type { Bind } from '../net/listen.ts';
 import { createWebSocketTunnel } from '../net/websocket_tunnel.ts';
 import { WindowBudget } from '../net/windows.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
+import type { LimitHit } from '../observability/limits.ts';
 import type { Log } from '../observability/log.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { identity } from '../runtime/build_info.ts';
@@ -42,6 +43,7 @@ export async function openAgentApi(options: {
   readonly log: Log;
   readonly limits: FrontLimits;
   readonly messages: MessageLimit;
+  readonly bytesInFlight: LimitHit;
   readonly random: Random;
 }): Promise<Front> {
   const { listen, server, limit, scope, log, random } = options;
@@ -77,8 +79,10 @@ export async function openAgentApi(options: {
       maxConnectionAgeMs: listen.maxConnectionAgeMs,
       limitPings: true,
       windows: new WindowBudget({
+        perStreamBytes: server.memory.perTunnelBytes,
         perConnectionBytes: server.memory.perAgentConnectionBytes,
         totalBytes: server.memory.totalBytes,
+        exceeded: options.bytesInFlight,
       }),
     },
     limits: options.limits,

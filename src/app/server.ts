@@ -140,6 +140,7 @@ async function openFronts(
     usage: usage.counters,
     clock,
   });
+  const { memory } = config.server;
   const { listen } = config.agent;
   const externalUrl = config.gitlab?.externalUrl ?? '';
   const perMinute = listen.connectionsPerTokenPerMinute;
@@ -196,6 +197,7 @@ async function openFronts(
       agents,
       limits: limitsOf('agent_api'),
       messages: messageLimit(config.server.limits, 'agent_api', limits),
+      bytesInFlight: limits.hit('bytes_in_flight', 'agent_api', 'server.memory.total_bytes', memory.totalBytes),
       methods: [
         connect,
         getConfiguration,

@@ -192,6 +192,7 @@ export interface ServerConfig {
   readonly workers: number;
   /** Bytes that stalled streams may hold in memory. */
   readonly memory: {
+    readonly perTunnelBytes: number;
     readonly perAgentConnectionBytes: number;
     readonly totalBytes: number;
   };

@@ -107,3 +107,17 @@ test('a session that is gone gives its part back', () => {
   left.window.grow();
   assert.equal(left.told.at(-1), 4 * MiB);
 });
+
+test('a limit for one stream holds whatever the budgets; a total that is no longer kept to is told of', () => {
+  let exceeded = 0;
+  const limits = { perStreamBytes: 128 * KiB, perConnectionBytes: 64 * MiB, totalBytes: 256 * KiB };
+  const budget = new WindowBudget({ ...limits, exceeded: () => exceeded++ });
+  const { window } = peer(budget);
+  assert.equal(window.bytes, 128 * KiB);
+  for (let i = 0; i < 4; i++) window.streamBusy();
+  assert.equal(exceeded, 0);
+  window.streamBusy();
+  assert.equal(exceeded, 1);
+  window.streamIdle();
+  assert.equal(exceeded, 1);
+});

@@ -1,13 +1,19 @@
+import type { LimitHit } from '../observability/limits.ts';
+
 /** A stream's flow-control window never gets smaller: less would make small answers wait for a round trip. */
 const MIN_WINDOW_BYTES = 64 << 10;
-/** Nor larger: at 20 ms of round trip this already carries 100 MB/s and more. */
+/** Nor larger, unless told so: at 20 ms of round trip this already carries 100 MB/s and more. */
 const MAX_WINDOW_BYTES = 4 << 20;
 
 export interface WindowLimits {
+  /** What one stream may have in flight; default 4 MiB. */
+  readonly perStreamBytes?: number;
   /** What the streams of one connection may have in flight towards us together. */
   readonly perConnectionBytes: number;
   /** What the streams of all connections may. */
   readonly totalBytes: number;
+  /** So many streams are busy that the smallest windows are more than the total. */
+  readonly exceeded?: LimitHit;
 }
 
 /**
@@ -26,10 +32,10 @@ export class WindowBudget {
 
   /** The window that each stream of a session with so many busy streams should have, in bytes. */
   windowFor(busyStreams: number): number {
-    const { perConnectionBytes, totalBytes } = this.#limits;
+    const { perStreamBytes = MAX_WINDOW_BYTES, perConnectionBytes, totalBytes } = this.#limits;
     const share = Math.min(perConnectionBytes / Math.max(1, busyStreams), totalBytes / Math.max(1, this.#busyStreams));
     const step = 2 ** Math.floor(Math.log2(Math.max(1, share)));
-    return Math.min(MAX_WINDOW_BYTES, Math.max(MIN_WINDOW_BYTES, step));
+    return Math.min(perStreamBytes, Math.max(MIN_WINDOW_BYTES, step));
   }
 
   /** The windows of one session. `apply` tells the peer a new size and calls back when the peer has it. */
@@ -41,6 +47,7 @@ export class WindowBudget {
   changed(session: SessionWindow, change: number): void {
     const before = this.windowFor(1);
     this.#busyStreams += change;
+    if (change > 0 && this.#busyStreams * MIN_WINDOW_BYTES > this.#limits.totalBytes) this.#limits.exceeded?.();
     if (session.busyStreams > 0) this.#busySessions.add(session);
     else this.#busySessions.delete(session);
     if (this.windowFor(1) < before) for (const other of this.#busySessions) other.shrink();

@@ -31,6 +31,7 @@ export const serverSection = section({
     memory: section({
       doc: 'How much may wait in memory for those who read slowly.',
       keys: {
+        per_tunnel_bytes: size({ doc: 'For one request through a tunnel.', default: '4MiB', rule: atLeast }),
         per_agent_connection_bytes: size({
           doc: 'For all streams of one agent connection.',
           default: '16MiB',
@@ -63,6 +64,7 @@ export function buildServer(section: Section): ServerConfig {
     metrics: section.metrics,
     workers: section.workers === 'auto' ? availableParallelism() : section.workers,
     memory: {
+      perTunnelBytes: section.memory.per_tunnel_bytes,
       perAgentConnectionBytes: section.memory.per_agent_connection_bytes,
       totalBytes: section.memory.total_bytes,
     },
