@@ -7,13 +7,16 @@ import { bearerToken } from '../../src/auth/bearer_token.ts';
 import { verifyJwt } from '../../src/auth/jwt.ts';
 import { Secret } from '../../src/config/secret.ts';
 import { isToken } from '../../src/http_over_grpc/header_name.ts';
-import type { Decision } from '../../src/modules/kubernetes_api/authorize.ts';
 import { parseCredentials } from '../../src/modules/kubernetes_api/credentials.ts';
 import { readIncomingHead } from '../../src/modules/kubernetes_api/incoming_head.ts';
 import { negotiate } from '../../src/modules/kubernetes_api/media_type.ts';
 import { parseRequestTarget } from '../../src/modules/kubernetes_api/request_target.ts';
 import { ResponseHeaderFilter } from '../../src/modules/kubernetes_api/response_headers.ts';
-import { takeWebSocketToken, WebSocketTokens } from '../../src/modules/kubernetes_api/websocket_token.ts';
+import {
+  type SignedDecision,
+  takeWebSocketToken,
+  WebSocketTokens,
+} from '../../src/modules/kubernetes_api/websocket_token.ts';
 import { AppError } from '../../src/runtime/app_error.ts';
 import { FakeClock } from '../../src/runtime/fake_clock.ts';
 import { silentLog } from '../support/silent_log.ts';
@@ -204,7 +207,7 @@ fuzz(
   fc.tuple(fc.bigInt({ min: 1n, max: 2n ** 63n - 1n }), bytes(200), fc.string(), damages(2), fc.boolean()),
   ([agentId, extra, path, damage, viaCookie]) => {
     const tokens = new WebSocketTokens(required.secret, new FakeClock());
-    const decision: Decision = {
+    const decision: SignedDecision = {
       kind: 'allowed',
       agentId,
       extra,

@@ -14,7 +14,7 @@ import { setUp } from '../support/doubles/exchange.ts';
 import { frame } from '../support/doubles/grpc_frames.ts';
 import { FakeHttp2Stream } from '../support/doubles/http2_stream.ts';
 import { RecordingSink } from '../support/doubles/recording_sink.ts';
-import { noDefect } from '../support/doubles/server_call.ts';
+import { server } from '../support/doubles/server_call.ts';
 import { fuzz } from './lib/fuzz.ts';
 import { bytes, damaged, damages } from './lib/inputs.ts';
 
@@ -63,7 +63,7 @@ fuzz('a tunnel keeps the order whatever happens', steps, (list) => {
   const session = new FakeCallSession(new FakeClock());
   const stream = new FakeHttp2Stream();
   const headers = { ':path': '/Connect', 'content-type': 'application/grpc' };
-  const call = new ServerCall(stream.asServerStream, headers, session, '/Connect', false, noDefect);
+  const call = new ServerCall(stream.asServerStream, headers, session, '/Connect', false, server);
   const kept: string[] = [];
   const tunnel = new Tunnel(call, 42n, {
     add: () => kept.push('add'),
