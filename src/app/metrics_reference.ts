@@ -24,7 +24,7 @@ const silent: Log = {
 };
 
 /** All metrics that a server has, with labels, in the order of their names. */
-function registeredMetrics(): RegisteredMetric[] {
+export function registeredMetrics(): RegisteredMetric[] {
   const scope = new Scope(systemClock);
   try {
     const observed = {
