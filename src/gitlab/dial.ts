@@ -1,5 +1,5 @@
 import { connect as connectTcp, isIP, type Socket } from 'node:net';
-import { connect as connectTls, type SecureContext } from 'node:tls';
+import { connect as connectTls, type DetailedPeerCertificate, type SecureContext } from 'node:tls';
 import type { Clock } from '../runtime/clock.ts';
 import { hostOf, portOf } from './proxy_choice.ts';
 
@@ -23,6 +23,20 @@ export async function dial(options: DialOptions): Promise<Socket> {
   if (proxy?.protocol === 'https:') socket = await secure(socket, hostOf(proxy), options);
   if (proxy !== undefined && origin.protocol === 'https:') await openTunnel(socket, proxy, options);
   return origin.protocol === 'https:' ? secure(socket, hostOf(origin), options) : socket;
+}
+
+/** The certificates that the origin shows, whether they are trusted or not. Nothing is sent to it. */
+export async function lookAtCertificate(options: DialOptions): Promise<DetailedPeerCertificate> {
+  const { origin, proxy, clock } = options;
+  let socket = await openTcp(proxy ?? origin, clock);
+  if (proxy?.protocol === 'https:') socket = await secure(socket, hostOf(proxy), options);
+  if (proxy !== undefined) await openTunnel(socket, proxy, options);
+  const host = hostOf(origin);
+  const tls = connectTls({ socket, rejectUnauthorized: false, host, ...(isIP(host) === 0 && { servername: host }) });
+  await until(tls, 'secureConnect', clock, HANDSHAKE_TIMEOUT_MS, 'the TLS handshake took too long');
+  const shown = tls.getPeerCertificate(true);
+  tls.destroy();
+  return shown;
 }
 
 function openTcp(to: URL, clock: Clock): Promise<Socket> {

@@ -8,8 +8,9 @@ import {
 import type { Duplex, Readable } from 'node:stream';
 import type { Clock, Timer } from '../runtime/clock.ts';
 import { type DialOptions, dial, proxyAuthorization } from './dial.ts';
+import { ShownCertificates } from './shown_certificates.ts';
 import { Slots } from './slots.ts';
-import { transportError } from './transport_error.ts';
+import { isCertificateError, transportError } from './transport_error.ts';
 import { maskedUrl } from './url.ts';
 
 export interface HttpRequest {
@@ -45,12 +46,14 @@ const RESPONSE_HEADER_TIMEOUT_MS = 20_000;
 export class HttpTransport implements Transport {
   readonly #options: DialOptions;
   readonly #agent: Agent;
+  readonly #shown: ShownCertificates;
   /** node's agent counts a connection when it is open; a burst of calls would make it open one for each. */
   readonly #slots = new Slots(MAX_CONNECTIONS);
 
   constructor(options: DialOptions) {
     this.#options = options;
     this.#agent = new DialingAgent(options);
+    this.#shown = new ShownCertificates(options);
   }
 
   async send(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse> {
@@ -63,7 +66,8 @@ export class HttpTransport implements Transport {
         if (signal.aborted) throw signal.reason;
         // GitLab may close a kept connection at the very moment when it is used again; nothing is lost by asking anew.
         if (attempt.lostKeptConnection() && request.method === 'GET') continue;
-        throw transportError(`${request.method} ${maskedUrl(this.#options.origin, request.target)}`, error);
+        const what = `${request.method} ${maskedUrl(this.#options.origin, request.target)}`;
+        throw transportError(what, error, isCertificateError(error) ? await this.#shown.text() : '');
       }
     }
   }

@@ -23,25 +23,38 @@ const UNTRUSTED = new Set([
   'UNABLE_TO_GET_ISSUER_CERT',
   'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
 ]);
+const OTHERWISE_BAD = new Set(['CERT_HAS_EXPIRED', 'CERT_NOT_YET_VALID', 'ERR_TLS_CERT_ALTNAME_INVALID']);
 const UNREACHABLE = new Set(['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT']);
 
-/** @param what the request, e.g. `GET https://gitlab.example/api/v4/job/allowed_agents` */
-export function transportError(what: string, cause: unknown): TransportError {
+/**
+ * @param what the request, e.g. `GET https://gitlab.example/api/v4/job/allowed_agents`
+ * @param shown what the certificates say that were refused
+ */
+export function transportError(what: string, cause: unknown, shown = ''): TransportError {
   const code = codeOf(cause);
-  const untrusted = UNTRUSTED.has(code);
-  const badCertificate = untrusted || code === 'CERT_HAS_EXPIRED' || code === 'ERR_TLS_CERT_ALTNAME_INVALID';
-  const hint = hintFor(code, untrusted);
-  return new TransportError(`${what}: ${causeText(cause)}`, {
+  const hint = hintFor(code, UNTRUSTED.has(code));
+  const certificate = shown === '' ? '' : `; ${shown}`;
+  return new TransportError(`${what}: ${causeText(cause)}${certificate}`, {
     ...(hint !== undefined && { hint }),
     cause,
-    retryable: !badCertificate,
+    retryable: !isCertificateError(cause),
   });
+}
+
+/** Whether it is the server's certificate that was refused. */
+export function isCertificateError(cause: unknown): boolean {
+  const code = codeOf(cause);
+  return UNTRUSTED.has(code) || OTHERWISE_BAD.has(code);
 }
 
 function hintFor(code: string, untrusted: boolean): string | undefined {
   if (untrusted) {
     return "GitLab's certificate is signed by nobody trusted here: name its CA in gitlab.ca_certificate_file, or add it to a directory in SSL_CERT_DIR";
   }
+  if (code === 'CERT_HAS_EXPIRED')
+    return "GitLab's certificate has to be renewed, or the clock of this machine is wrong";
+  if (code === 'CERT_NOT_YET_VALID')
+    return 'the clock of this machine is wrong, or that of whoever made the certificate';
   if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
     return "gitlab.address must use a name that stands in GitLab's certificate";
   if (code === 'EPROTO' || code.startsWith('ERR_SSL_'))
@@ -59,5 +72,9 @@ function causeText(cause: unknown): string {
   if (cause instanceof AggregateError && cause.message === '') return cause.errors.map(causeText).join(', ');
   // OpenSSL's texts span lines and name its source files.
   const text = cause instanceof Error ? cause.message : String(cause);
-  return text.trim().replaceAll(/\s*\n\s*/g, ' ');
+  // Node's advice is for its own command line.
+  return text
+    .replace(/; if the root CA is installed locally, try running Node\.js with --use-system-ca$/, '')
+    .trim()
+    .replaceAll(/\s*\n\s*/g, ' ');
 }
