@@ -40,7 +40,9 @@ export async function readAnswer<Desc extends DescMessage>(
   const contentType = response.headers['content-type'];
   if (!isJson(contentType)) {
     discardBody(response.body, clock);
-    throw badAnswer(`unexpected Content-Type in response: "${contentType ?? ''}"`);
+    throw new AppError(StatusCode.Internal, `unexpected Content-Type in response: "${contentType ?? ''}"`, {
+      hint: 'something else than GitLab answers under gitlab.address: is its path complete (a relative URL root), and is no login page or proxy in between?',
+    });
   }
   const message = parse(expected.schema, await readWhole(response, path, signal, clock));
   const violations = expected.validate(message);

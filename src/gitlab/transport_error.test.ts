@@ -40,6 +40,30 @@ test('a name with several addresses fails with what each of them said', () => {
   assert.match(error.hint ?? '', /gitlab\.address/);
 });
 
+test('of an error of OpenSSL’s the reason is told', () => {
+  const cause = Object.assign(
+    new Error('40C30A44:error:0A00010B:SSL routines:tls_validate:wrong version number:tls.c:78:'),
+    {
+      code: 'ERR_SSL_WRONG_VERSION_NUMBER',
+      reason: 'wrong version number',
+    },
+  );
+  const { message, hint = '' } = transportError('GET https://h/p', cause);
+  assert.equal(message, 'GET https://h/p: TLS handshake failed: wrong version number');
+  assert.match(hint, /scheme/);
+});
+
+test('what a refused certificate says stands behind', () => {
+  const cause = failure(
+    'DEPTH_ZERO_SELF_SIGNED_CERT',
+    'self-signed certificate; if the root CA is installed locally, try running Node.js with --use-system-ca',
+  );
+  assert.equal(
+    transportError('GET https://h/p', cause, 'it shows CN=h').message,
+    'GET https://h/p: self-signed certificate; it shows CN=h',
+  );
+});
+
 test('texts of several lines become one', () => {
   assert.equal(
     transportError('GET x', new Error('write EPROTO\nwrong version number \n')).message,

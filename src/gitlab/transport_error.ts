@@ -70,6 +70,9 @@ function codeOf(cause: unknown): string {
 /** The text of `cause`; a name with several addresses fails with one error for each and no text of its own. */
 function causeText(cause: unknown): string {
   if (cause instanceof AggregateError && cause.message === '') return cause.errors.map(causeText).join(', ');
+  const { reason, code } = (cause ?? {}) as { reason?: unknown; code?: unknown };
+  // Of OpenSSL's own texts most is for its authors.
+  if (typeof reason === 'string' && String(code).startsWith('ERR_SSL_')) return `TLS handshake failed: ${reason}`;
   // OpenSSL's texts span lines and name its source files.
   const text = cause instanceof Error ? cause.message : String(cause);
   // Node's advice is for its own command line.

@@ -39,6 +39,7 @@ const VERSIONS_AND_SUITES = {
 const HANDSHAKE_TIMEOUT_MS = 20_000;
 /** Certificates are looked at this often. A stat, not a watch: watches miss what network and overlay filesystems change. */
 const RELOAD_INTERVAL_MS = 10_000;
+const WITHOUT_TLS = 'the client speaks without TLS; its URL may have http, ws or grpc in place of https, wss or grpcs';
 /** The first byte of a TLS connection: a handshake record. */
 const TLS_HANDSHAKE = 0x16;
 
@@ -80,7 +81,10 @@ export function openTls(options: TlsOptions): TlsFront {
         else if (first[0] === TLS_HANDSHAKE) {
           socket.unshift(first);
           server.emit('connection', socket);
-        } else refusePlainText(socket, first);
+        } else {
+          if (log.debugEnabled) log.debug('TLS handshake failed', { error: WITHOUT_TLS });
+          refusePlainText(socket, first);
+        }
       });
     },
   };

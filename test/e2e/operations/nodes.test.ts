@@ -1,0 +1,63 @@
+// docs/operations.md: starting, and finding other nodes.
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { createServer } from 'node:net';
+import { startGitLab } from '../../support/gitlab/gitlab.ts';
+import { grpcConnection } from '../../support/grpc_client.ts';
+import { rawConnection } from '../../support/http1.ts';
+import { railsJwt } from '../../support/internal_api.ts';
+import { logs, shows, trouble } from '../../support/operations_page.ts';
+import { startServer } from '../../support/server.ts';
+
+trouble('Other nodes cannot reach this one', async (shown) => {
+  const gitlab = await startGitLab();
+  const server = await startServer({
+    gitlab,
+    config: { redis: { server: { address: '192.0.2.1:6379' } } },
+    env: { OWN_PRIVATE_API_URL: 'grpc://localhost:8155' },
+    ready: false,
+  });
+  const line = await server.waitForLog(
+    'of the warning',
+    ({ msg }) => msg.startsWith('Configuration: ') && msg.includes('own URL'),
+  );
+  assert.equal(line.level, 'warn');
+  shows(line.msg, shown);
+  await server.kill();
+  await gitlab.close();
+});
+
+trouble('Nodes have different secrets', async (shown) => {
+  const gitlab = await startGitLab();
+  const server = await startServer({ gitlab });
+  const node = await grpcConnection(server.endpoints.privateApi);
+  const token = railsJwt(randomBytes(32), { iss: 'gitlab-kas', aud: 'gitlab-kas' });
+  const call = node.call('/gitlab.agent.kubernetes_api.rpc.KubernetesApi/MakeRequest', {
+    token: undefined,
+    headers: { authorization: `Bearer ${token}`, 'kas-hop-routing-agent-id': '1' },
+  });
+  assert.equal((await call.status).code, 16);
+  await logs(server, shown);
+  node.close();
+  await server.stop();
+  await gitlab.close();
+});
+
+trouble('An agent’s WebSocket does not get through', async (shown) => {
+  const server = await startServer();
+  const proxy = await rawConnection(server.endpoints.agent);
+  proxy.write('GET /-/kubernetes-agent/ HTTP/1.1\r\nHost: gitlab.example.com\r\nConnection: close\r\n\r\n');
+  shows(await proxy.readUntil('does not contain Upgrade'), shown);
+  proxy.close();
+  await server.stop();
+});
+
+trouble('The server does not start', async (shown) => {
+  const other = createServer().listen(0, '127.0.0.1');
+  await new Promise((resolve) => other.once('listening', resolve));
+  const { port } = other.address() as { port: number };
+  const server = await startServer({ config: { agent: { listen: { address: `127.0.0.1:${port}` } } }, ready: false });
+  assert.equal(await server.exited, 1);
+  shows(server.stderr().trimEnd().split('\n').at(-1) ?? '', shown);
+  other.close();
+});
