@@ -13,6 +13,9 @@ export type CallOutcome =
   /** The client has read all it wanted. */
   | { readonly kind: 'enough' };
 
+/** OK, in the middle of a message. */
+const CUT_OFF: CallOutcome = { kind: 'ended', status: { code: StatusCode.Internal, message: 'unexpected EOF' } };
+
 /**
  * Sends the one request of a call that answers with a stream, and hands the answers' payloads to `receive` until that
  * returns true; the rest is then not asked for. To give up earlier, close the stream.
@@ -56,7 +59,10 @@ export function readAnswers(
     stream.on('error', (error) => {
       reason = error.message;
     });
-    stream.on('close', () => resolve(outcome ?? { kind: 'broken', reason }));
+    stream.on('close', () => {
+      const cutOff = reader.hasRest && outcome?.kind === 'ended' && outcome.status.code === StatusCode.OK;
+      resolve((cutOff ? CUT_OFF : outcome) ?? { kind: 'broken', reason });
+    });
     stream.end(frameOf(request));
   });
 }

@@ -26,7 +26,7 @@ const elsewhere: Record<string, { readonly file: string; readonly text?: string 
   'Config: failed to fetch': { file: 'test/e2e/agent_configuration.core.test.ts' },
   'Config: repository poll failed': { file: 'test/e2e/agent_configuration.core.test.ts' },
   PathFetcher: { file: 'src/modules/configuration_project/configuration_project.test.ts' },
-  'JWT validation failed': { file: 'test/e2e/internal_api_jwt.test.ts' },
+  'JWT validation failed': { file: 'test/e2e/internal_api_jwt.core.test.ts' },
   // The troubleshooting pages have it under this name.
   'AgentInfo()': { file: 'src/auth/gitlab_agent_authenticator.test.ts', text: 'GetAgentInfo()' },
   'Started reconcile projects ...': { file: 'test/e2e/flux.core.test.ts' },
