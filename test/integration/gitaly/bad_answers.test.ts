@@ -24,7 +24,7 @@ async function setUp(t: TestContext) {
   const sessions = new Set<ServerHttp2Session>();
   const server = createServer();
   server.on('session', (session) => void sessions.add(session));
-  server.on('stream', (stream) => {
+  server.on('stream', (stream: ServerHttp2Stream) => {
     stream.on('error', () => {}).resume();
     answer(stream);
   });
