@@ -47,7 +47,9 @@ export async function openObservability(options: {
       log.error('ReadinessProbe failed', { error: readiness.missing.join('; '), hint: NOT_READY_HINT });
     }
     told = text;
-    return text === '' ? context.body(null, 200, NO_BODY) : context.text(`${text}\n`, 500);
+    const lines = [...readiness.missing, ...readiness.degraded];
+    if (lines.length === 0) return context.body(null, 200, NO_BODY);
+    return context.text(`${lines.join('\n')}\n`, text === '' ? 200 : 500);
   });
   app.all(config.startupProbe.urlPath, (context) =>
     readiness.started

@@ -3,6 +3,16 @@ import { test } from 'node:test';
 import type { Config } from '../config/config.ts';
 import { expectListeners, Readiness } from './readiness.ts';
 
+test('what is degraded is named, and nothing is missing for it', () => {
+  const readiness = new Readiness();
+  assert.deepEqual(readiness.degraded, []);
+  readiness.degrade('redis', 'connect ECONNREFUSED');
+  assert.deepEqual(readiness.degraded, ['redis: degraded: connect ECONNREFUSED']);
+  assert.deepEqual(readiness.missing, []);
+  readiness.degrade('redis', undefined);
+  assert.deepEqual(readiness.degraded, []);
+});
+
 test('what is missing is named until it is there', () => {
   const readiness = new Readiness();
   assert.deepEqual(readiness.missing, []);

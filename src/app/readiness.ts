@@ -1,8 +1,12 @@
 import type { Config } from '../config/config.ts';
 
-/** What must be so before traffic is sent here: names with what is still missing. */
+/**
+ * What must be so before traffic is sent here: names with what is still missing. And what is not as it should be, but can be
+ * done without.
+ */
 export class Readiness {
   readonly #missing = new Map<string, string>();
+  readonly #degraded = new Map<string, string>();
   #started = false;
 
   /** @param reason shown to whoever asks; undefined: nothing is missing (any more) */
@@ -15,6 +19,17 @@ export class Readiness {
   /** Whether nothing was missing at some time: what is missing now has gone since. */
   get started(): boolean {
     return this.#started;
+  }
+
+  /** @param reason shown to whoever asks, without keeping traffic away; undefined: all is well (again) */
+  degrade(name: string, reason: string | undefined): void {
+    if (reason === undefined) this.#degraded.delete(name);
+    else this.#degraded.set(name, reason);
+  }
+
+  /** One line for each thing that traffic is served without; empty when there is nothing to say. */
+  get degraded(): readonly string[] {
+    return [...this.#degraded].map(([name, reason]) => `${name}: degraded: ${reason}`);
   }
 
   /** One line for each thing that is missing; empty when ready. */

@@ -15,7 +15,6 @@ import { Whereabouts } from '../routing/whereabouts.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { Scope } from '../runtime/scope.ts';
-import { createMemoryStore } from '../store/memory/memory_store.ts';
 import { TunnelPresence } from '../tunnel/presence.ts';
 import { TunnelRegistry } from '../tunnel/registry.ts';
 import { openAgentApi } from './agent_api.ts';
@@ -40,6 +39,7 @@ import { openObservability } from './observability.ts';
 import { createOtherNodes } from './other_nodes.ts';
 import { openPrivateApi } from './private_api.ts';
 import { expectListeners, Readiness } from './readiness.ts';
+import { openStore } from './store.ts';
 import { openTracer } from './tracing.ts';
 import { startUsageReports } from './usage.ts';
 import type { WorkerPlace } from './workers/worker_place.ts';
@@ -87,13 +87,14 @@ async function openFronts(
   const random = systemRandom;
   const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
   const base = { scope, log, random, bind: worker?.bind, tracer };
-  const store = worker?.store ?? createMemoryStore({ clock: scope.clock });
+  const store = worker?.store ?? openStore({ ...base, config, readiness });
   const presence = new TunnelPresence(store.tunnelDirectory, scope);
   const tunnels = new TunnelRegistry(presence);
   const observed = {
     connectedAgents: () => store.agentDirectory.count(),
     tunnels: () => tunnels.count(),
     droppedLogLines,
+    store: store.health,
   };
   const measure = config.server.metrics;
   const metrics = createMetrics(observed, scope, measure);

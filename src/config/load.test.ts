@@ -32,8 +32,8 @@ const gitlab = 'gitlab: {address: "http://gl", authentication_secret_file: s32}\
 describe('a configuration', () => {
   // The Linux package's own URL is on localhost, and its Redis here is not: other nodes could not reach it.
   for (const [name, warned] of [
-    ['omnibus', ['redis', 'private_api.listen']],
-    ['chart', ['redis']],
+    ['omnibus', ['private_api.listen']],
+    ['chart', []],
   ] as const) {
     test(`as ${name} writes it means what it means to upstream`, async () => {
       const loaded = await loadConfig(`${fixtures}${name}.yml`, machine);
@@ -100,7 +100,6 @@ agent: {kubernetes_api: {websocket_token_secret_file: s72}, gitops: {}}
     assert.equal(config.agent.kubernetesApi?.websocketTokenSecret?.reveal().length, 72);
     assert.deepEqual(warnings, [
       'c.yaml:2:44: api.listen.authentication_secret_file: API server: auth secret file: a key of 3 bytes is weak, use 32',
-      'c.yaml:3:1: redis: not used yet: what nodes share is kept in this process, so run only one node',
       'c.yaml:5:61: agent.gitops: retired in GitLab 18; only agents of GitLab 16 and older use it',
     ]);
     assert.equal(config.agent.gitops?.maxNumberOfFiles, 1000);

@@ -8,6 +8,7 @@ import { createLimiterMetrics, type ObserveLimiter } from './limiter_metrics.ts'
 import { createProxyMetrics, type ProxyMetrics } from './proxy_metrics.ts';
 import { createRoutingMetrics, type RoutingMetrics, uncountedRouting } from './routing_metrics.ts';
 import { Scrapes } from './scrape_metrics.ts';
+import { createStoreMetrics, type StoreHealth } from './store_metrics.ts';
 import { createTunnelMetrics, type TunnelCounts } from './tunnel_metrics.ts';
 
 /** What is counted, under the names that upstream's dashboards know; docs/metrics.md has them all. */
@@ -32,6 +33,8 @@ export interface Observed {
   connectedAgents(): Promise<number>;
   tunnels(): TunnelCounts;
   droppedLogLines(): number;
+  /** Undefined: there is none that could be away. */
+  readonly store: StoreHealth | undefined;
 }
 
 /**
@@ -75,6 +78,7 @@ export function createMetrics(observed: Observed, scope: Scope, measure = true):
       this.inc(observed.droppedLogLines());
     },
   });
+  createStoreMetrics(registry, observed.store);
   createTunnelMetrics(registry, () => observed.tunnels());
   if (measure) {
     measureEventLoopDelay(registry, scope);

@@ -33,4 +33,9 @@ export interface AgentDirectory {
   countByVersion(): Promise<ReadonlyMap<string, number>>;
   /** How many agents, not pods, are connected. */
   count(): Promise<number>;
+  /**
+   * When the agent was last heard of, connected or not: milliseconds since the epoch. Undefined if the store does not remember,
+   * which it does for a while at least as long as agents need to come back.
+   */
+  lastSeenMs(agentId: bigint): Promise<number | undefined>;
 }

@@ -16,7 +16,7 @@ interface StartCase {
 
 /** Where this server means to behave otherwise, or where a second server is needed. */
 const notHere = new Map([
-  ['redis-down', 'the store of this process is used'],
+  ['redis-down', 'the server starts, and waits for Redis while it serves'],
   ['private-wildcard', 'all addresses of the machine are taken'],
   ['port-in-use-observability', 'needs a server that has the port'],
   ['port-in-use-agent', 'needs a server that has the port'],

@@ -11,6 +11,7 @@ import { MergedMetrics } from './merged_metrics.ts';
 const observed = (agents: number) => ({
   connectedAgents: () => Promise.resolve(agents),
   tunnels: () => ({ idle: 2, busy: 1, agents }),
+  store: undefined,
   droppedLogLines: () => 1,
 });
 

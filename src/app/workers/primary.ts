@@ -11,16 +11,17 @@ import { identity } from '../../runtime/build_info.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { systemRandom } from '../../runtime/random.ts';
 import { Scope } from '../../runtime/scope.ts';
-import { createMemoryStore } from '../../store/memory/memory_store.ts';
 import { MemoryUsageCounters } from '../../store/memory/usage_counters.ts';
-import { type AskedStore, serveStore } from '../../store/shared/dispatcher.ts';
+import { serveStore } from '../../store/shared/dispatcher.ts';
 import { TunnelBoard } from '../../store/shared/tunnel_board.ts';
 import { collectUsage } from '../../store/shared/usage_hand_over.ts';
+import type { Store } from '../../store/store.ts';
 import { longestDrainMs } from '../drain.ts';
 import { logOwnUrls } from '../front_log.ts';
 import { observabilityLimits } from '../limits.ts';
 import { openObservability } from '../observability.ts';
 import { Readiness } from '../readiness.ts';
+import { openStore } from '../store.ts';
 import { startUsageReports, type Usage } from '../usage.ts';
 import { Crew } from './crew.ts';
 import { MergedMetrics } from './merged_metrics.ts';
@@ -56,13 +57,14 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
   const listeners = new SharedListeners();
   try {
     const usageCounters = new MemoryUsageCounters();
-    const store = createMemoryStore({ clock: scope.clock });
-    const board = new TunnelBoard();
+    const store = openStore({ ...base, config, readiness });
+    const board = new TunnelBoard(config.redis && store.tunnelDirectory);
     const crew = createCrew(options, { scope, readiness, listeners, store, board, usageCounters });
     const observed = {
       connectedAgents: () => store.agentDirectory.count(),
       tunnels: () => ({ idle: 0, busy: 0, agents: board.agents }),
       droppedLogLines,
+      store: store.health,
     };
     const { registry, scrapes } = createMetrics(observed, scope, config.server.metrics);
     const merged = new MergedMetrics({ ...base, own: registry, links: () => crew.links() });
@@ -97,7 +99,7 @@ function createCrew(
     readonly scope: Scope;
     readonly readiness: Readiness;
     readonly listeners: SharedListeners;
-    readonly store: AskedStore;
+    readonly store: Store;
     readonly board: TunnelBoard;
     readonly usageCounters: MemoryUsageCounters;
   },
@@ -119,6 +121,7 @@ function createCrew(
       const ownUrl = `unix://${ownSocket}`;
       link.on('worker.start', (): StartMessage => ({ config: packed, number, ownSocket, secret }));
       link.on('worker.joins', () => board.join(ownUrl, link));
+      link.on<[bigint]>('store.nodesOf', ([agentId]) => store.tunnelDirectory.nodesOf(agentId));
       listeners.serve(link);
       const unsubscribe = serveStore(link, store);
       collectUsage(link, usageCounters);

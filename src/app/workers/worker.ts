@@ -9,6 +9,7 @@ import { MemoryUsageCounters } from '../../store/memory/usage_counters.ts';
 import { createStoreClient } from '../../store/shared/store_client.ts';
 import { UsageHandOver } from '../../store/shared/usage_hand_over.ts';
 import { WorkerTunnels } from '../../store/shared/worker_tunnels.ts';
+import type { TunnelDirectory } from '../../store/tunnel_directory.ts';
 import { runServer } from '../server.ts';
 import { isUsageReported, type Usage, uncounted } from '../usage.ts';
 import type { StartMessage } from './start_message.ts';
@@ -44,7 +45,7 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
 function createPlace({ link, start, config, log }: WorkerOptions, scope: Scope): WorkerPlace {
   const usageCounters = new MemoryUsageCounters();
   const ownUrl = `unix://${start.ownSocket}`;
-  const tunnelDirectory = new WorkerTunnels({ link, ownUrl });
+  const tunnelDirectory = new WorkerTunnels({ link, ownUrl, elsewhere: config.redis && otherMachines(link) });
   link.tell('worker.joins', ownUrl);
   return {
     bind: bindThrough(link, scope),
@@ -76,6 +77,11 @@ function privateApiForSiblings(start: StartMessage, configured: PrivateApiConfig
     ownUrls: [`unix://${start.ownSocket}`, ...(ownUrls ?? [])],
     tlsServerName: tlsServerName ?? '',
   };
+}
+
+/** What the store of the primary process knows of them. */
+function otherMachines(link: Link): Pick<TunnelDirectory, 'nodesOf'> {
+  return { nodesOf: (agentId) => link.call('store.nodesOf', agentId) };
 }
 
 function handOver(counters: MemoryUsageCounters, link: Link, scope: Scope): Usage {

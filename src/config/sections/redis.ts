@@ -22,7 +22,7 @@ function tlsSection(doc: string) {
 }
 
 export const redisSection = optionalSection({
-  doc: 'What nodes share. Absent: it is kept in this process. Checked, but not used yet: the store of this process is used.',
+  doc: 'What nodes share. Absent: it is kept in this process, and there can be one node only.',
   keys: {
     server: optionalSection({
       doc: 'One server. Exactly one of `server` and `sentinel`.',

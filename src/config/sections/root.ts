@@ -69,9 +69,6 @@ export type RootSection = Value<typeof rootSection>;
 
 /** Opens the files that `root` names. Problems go to the report; with one there, the result is of no use. */
 export function buildConfig(root: RootSection, machine: Machine, report: Report): Config {
-  if (root.redis !== undefined) {
-    report.warn('redis', 'not used yet: what nodes share is kept in this process, so run only one node');
-  }
   const redis = root.redis && buildRedis(root.redis, report);
   return {
     gitlab: root.gitlab && buildGitLab(root.gitlab, report),

@@ -35,6 +35,7 @@ function setUp(more: { agents?: ScriptedAgents; broken?: boolean } = {}) {
     byProjectIds: () => Promise.resolve([]),
     countByVersion: () => Promise.resolve(new Map()),
     count: () => Promise.resolve(0),
+    lastSeenMs: () => Promise.resolve(undefined),
   };
   const agents = more.agents ?? new ScriptedAgents(agentInfo);
   const clock = new FakeClock();

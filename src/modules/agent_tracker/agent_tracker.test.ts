@@ -59,6 +59,7 @@ test('a store in trouble is Unavailable, and the log’s to explain', async () =
     byProjectIds: broken,
     countByVersion: broken,
     count: broken,
+    lastSeenMs: broken,
   });
   for (const [asked, method, what] of [
     [

@@ -1,8 +1,15 @@
 import type { Clock } from '../../runtime/clock.ts';
+import { ExpiringMap } from '../../runtime/expiring_map.ts';
+import { getOrPut } from '../../runtime/get_or_put.ts';
 import type { AgentConnection, AgentDirectory, ConnectedAgent } from '../agent_directory.ts';
+import { isSamePod } from '../same_pod.ts';
 
 /** How often, in registrations, the expired ones are looked for. */
 const SWEEP_EVERY = 1000;
+
+/** For how long, and of how many agents, it is remembered when they were last heard of. */
+const REMEMBERED_MS = 24 * 3_600_000;
+const REMEMBERED_AGENTS = 100_000;
 
 interface Entry {
   readonly agent: ConnectedAgent;
@@ -16,10 +23,13 @@ export class MemoryAgentDirectory implements AgentDirectory {
   readonly #agents = new Map<bigint, Map<bigint, Entry>>();
   /** The agents of each configuration project that has any. */
   readonly #projects = new Map<bigint, Set<bigint>>();
+  /** Of agents that have gone. */
+  readonly #lastSeenMs: ExpiringMap<number>;
   #sinceSweep = 0;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#lastSeenMs = new ExpiringMap(clock, REMEMBERED_AGENTS);
   }
 
   register(agent: ConnectedAgent, ttlMs: number): Promise<void> {
@@ -45,6 +55,7 @@ export class MemoryAgentDirectory implements AgentDirectory {
     connections.delete(connectionId);
     if (connections.size === 0) {
       this.#agents.delete(agentId);
+      this.#lastSeenMs.set(String(agentId), entry.agent.connectedAtMs, REMEMBERED_MS);
       const agents = this.#projects.get(entry.agent.projectId);
       if (agents?.delete(agentId) && agents.size === 0) this.#projects.delete(entry.agent.projectId);
     }
@@ -75,6 +86,12 @@ export class MemoryAgentDirectory implements AgentDirectory {
     return Promise.resolve(this.#agents.size);
   }
 
+  lastSeenMs(agentId: bigint): Promise<number | undefined> {
+    const pods = [...(this.#agents.get(agentId)?.values() ?? [])];
+    if (pods.length === 0) return Promise.resolve(this.#lastSeenMs.get(String(agentId)));
+    return Promise.resolve(Math.max(...pods.map(({ agent }) => agent.connectedAtMs)));
+  }
+
   #pods(agentIds: Iterable<bigint>): ConnectedAgent[] {
     const nowMs = this.#clock.monotonicMs();
     const pods: ConnectedAgent[] = [];
@@ -93,18 +110,4 @@ export class MemoryAgentDirectory implements AgentDirectory {
       for (const { agent, expiresAtMs } of connections.values()) if (expiresAtMs <= nowMs) this.unregister(agent);
     }
   }
-}
-
-/** Pods without a name are all different. */
-function isSamePod({ agentMeta: a }: ConnectedAgent, { agentMeta: b }: ConnectedAgent): boolean {
-  return a !== undefined && a.podName !== '' && a.podName === b?.podName && a.podNamespace === b.podNamespace;
-}
-
-function getOrPut<K, V>(map: Map<K, V>, key: K, make: () => V): V {
-  let value = map.get(key);
-  if (value === undefined) {
-    value = make();
-    map.set(key, value);
-  }
-  return value;
 }

@@ -20,7 +20,8 @@ errorCacheContract('memory', () => {
 
 agentDirectoryContract('memory', () => {
   const clock = new FakeClock();
-  return { directory: createMemoryStore({ clock }).agentDirectory, advance: (ms) => clock.advance(ms) };
+  const { agentDirectory } = createMemoryStore({ clock });
+  return { directory: agentDirectory, advance: (ms) => clock.advance(ms), nowMs: () => clock.wallMs() };
 });
 
 usageCountersContract(

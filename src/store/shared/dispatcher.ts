@@ -29,6 +29,7 @@ export function serveStore(link: Link, store: AskedStore): () => void {
   link.on<[bigint[]]>('store.byProjectIds', ([ids]) => pods(agentDirectory.byProjectIds(ids)));
   link.on('store.countByVersion', () => agentDirectory.countByVersion());
   link.on('store.count', () => agentDirectory.count());
+  link.on<[bigint]>('store.lastSeenMs', ([agentId]) => agentDirectory.lastSeenMs(agentId));
 
   link.on<[Uint8Array]>('store.publish', ([bytes]) => eventBus.publish(fromBinary(GitPushEventSchema, bytes)));
   return eventBus.subscribe((event) => link.tell('store.event', toBinary(GitPushEventSchema, event)));

@@ -24,7 +24,11 @@ function sharedStore() {
   const clock = new FakeClock();
   const { here, there } = linkedPair();
   serveStore(there, createMemoryStore({ clock }));
-  return { store: createStoreClient(here, silentLog), advance: (ms: number) => clock.advance(ms) };
+  return {
+    store: createStoreClient(here, silentLog),
+    advance: (ms: number) => clock.advance(ms),
+    nowMs: () => clock.wallMs(),
+  };
 }
 
 tokenLimiterContract('shared', () => {
@@ -38,8 +42,8 @@ errorCacheContract('shared', () => {
 });
 
 agentDirectoryContract('shared', () => {
-  const { store, advance } = sharedStore();
-  return { directory: store.agentDirectory, advance };
+  const { store, advance, nowMs } = sharedStore();
+  return { directory: store.agentDirectory, advance, nowMs };
 });
 
 eventBusContract('shared', () => ({ bus: sharedStore().store.eventBus, arrived() {} }));

@@ -47,6 +47,7 @@ function agentsOver(link: Link): AgentDirectory {
     byProjectIds: (ids) => pods('store.byProjectIds', ids),
     countByVersion: () => link.call('store.countByVersion'),
     count: () => link.call('store.count'),
+    lastSeenMs: (agentId) => link.call('store.lastSeenMs', agentId),
   };
 }
 

@@ -8,6 +8,8 @@ import type { AgentDirectory, ConnectedAgent } from '../../../src/store/agent_di
 export interface DirectoryUnderTest {
   readonly directory: AgentDirectory;
   advance(ms: number): Promise<void> | void;
+  /** That clock: milliseconds since the epoch. */
+  nowMs(): number;
 }
 
 /** What every AgentDirectory must do. */
@@ -139,6 +141,36 @@ export function agentDirectoryContract(
       ['v19.3.0', 2],
     ];
     assert.deepEqual([...(await directory.countByVersion())].sort(), expected);
+  });
+
+  test(`${name}: it is remembered when an agent was last heard of, also when it has gone`, async () => {
+    const { directory, advance, nowMs } = await setUp();
+    assert.equal(await directory.lastSeenMs(1n), undefined);
+    const first = nowMs();
+    await directory.register(pod(1n, 1n, { connectedAtMs: first }), 1000);
+    await directory.register(pod(2n, 2n, { connectedAtMs: first }), 1000);
+    assert.equal(await directory.lastSeenMs(1n), first);
+    await advance(500);
+    const second = nowMs();
+    await directory.register(pod(1n, 1n, { connectedAtMs: second }), 1000);
+    assert.equal(await directory.lastSeenMs(1n), second);
+    await directory.unregister(pod(1n, 1n));
+    await advance(60_000);
+    assert.equal(await directory.count(), 0);
+    assert.equal(await directory.lastSeenMs(1n), second, 'said that it goes');
+    assert.equal(await directory.lastSeenMs(2n), first, 'fell silent');
+    assert.equal(await directory.lastSeenMs(3n), undefined);
+  });
+
+  test(`${name}: an agent that is back is heard of again`, async () => {
+    const { directory, advance, nowMs } = await setUp();
+    await directory.register(pod(1n, 1n, { connectedAtMs: nowMs() }), 1000);
+    await directory.unregister(pod(1n, 1n));
+    await advance(5000);
+    const back = nowMs();
+    await directory.register(pod(1n, 2n, { connectedAtMs: back }), 1000);
+    assert.equal(await directory.lastSeenMs(1n), back);
+    assert.equal(await directory.count(), 1);
   });
 
   test(`${name}: numbers of 63 bits are told apart`, async () => {

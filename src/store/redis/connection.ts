@@ -1,0 +1,149 @@
+import type { Log } from '../../observability/log.ts';
+import { errorText } from '../../runtime/app_error.ts';
+import { Backoff } from '../../runtime/backoff.ts';
+import type { Random } from '../../runtime/random.ts';
+import type { Scope } from '../../runtime/scope.ts';
+import type { RedisLink } from './link.ts';
+import { RedisError } from './redis_error.ts';
+import { asArray, type Command, type Reply } from './reply.ts';
+
+/** Short, because state is to be back within seconds; long enough for a Redis that all nodes dial at once. */
+const BACKOFF = { initMs: 100, maxMs: 2000, resetMs: 10_000, factor: 2, jitter: 0.5 };
+/** A server that has vanished without a word is noticed within this and the time for an answer. */
+const PING_EVERY_MS = 2000;
+/** While the reason stays the same the log repeats it this often. */
+const REPEAT_LOG_MS = 60_000;
+/** Answers after which this connection is of no more use. */
+const STATE_ERRORS = /^(READONLY|LOADING|MASTERDOWN|NOAUTH)\b/;
+
+const LOST_HINT =
+  'see whether Redis is up and section redis of the configuration says how to reach it; this server goes on looking for it';
+
+export interface ConnectionDeps {
+  readonly dial: (scope: Scope) => Promise<RedisLink>;
+  readonly scope: Scope;
+  readonly log: Log;
+  readonly random: Random;
+  /** What the log says when there is no connection. */
+  readonly lostMessage: string;
+  /** Prepares a new connection; part of dialling, so what it throws counts as a failed attempt. */
+  readonly prepare?: (link: RedisLink) => Promise<void>;
+  /** There is a connection, and Redis may have forgotten everything. */
+  readonly onUp?: () => void;
+  readonly onDown?: (error: RedisError) => void;
+  /** Anything that failed, be it an attempt to connect or a command. */
+  readonly onError?: () => void;
+}
+
+/** A connection that comes back by itself. While there is none, commands fail at once: nobody waits for a Redis that is away. */
+export class RedisConnection {
+  readonly #deps: ConnectionDeps;
+  #link: RedisLink | undefined;
+  #trouble: RedisError | undefined = new RedisError('not connected yet');
+  #logged: { readonly text: string; readonly atMs: number } | undefined;
+  #downSinceMs: number | undefined;
+
+  constructor(deps: ConnectionDeps) {
+    this.#deps = deps;
+    void this.#keepUp();
+  }
+
+  get isUp(): boolean {
+    return this.#link !== undefined;
+  }
+
+  /** Rejects with RedisError. Commands of one turn share a write, in their order. */
+  async send(command: Command): Promise<Reply> {
+    const link = this.#link;
+    if (link === undefined) throw this.#trouble;
+    try {
+      return await link.send(command);
+    } catch (error) {
+      this.#deps.onError?.();
+      // The server will not change its mind on this connection: a failover has made a replica of it, for instance.
+      if (STATE_ERRORS.test(errorText(error))) link.close(error as RedisError);
+      throw error;
+    }
+  }
+
+  /**
+   * The commands in one write, and with nobody else's between them. Rejects with RedisError if they were not done; a command
+   * that was refused alone has an Error for its reply.
+   */
+  async transaction(commands: readonly Command[]): Promise<Reply[]> {
+    const sent = [['MULTI'], ...commands, ['EXEC']].map((command) => this.send(command));
+    const settled = await Promise.allSettled(sent);
+    const refused = settled.find((outcome) => outcome.status === 'rejected');
+    if (refused !== undefined) throw refused.reason;
+    const replies = await sent.at(-1);
+    for (const reply of asArray(replies ?? null)) if (reply instanceof Error) this.#deps.onError?.();
+    return asArray(replies ?? null);
+  }
+
+  async #keepUp(): Promise<void> {
+    const { scope, random } = this.#deps;
+    const backoff = new Backoff(BACKOFF, { clock: scope.clock, random });
+    while (!scope.closed) {
+      const linkScope = scope.child();
+      try {
+        const link = await this.#deps.dial(linkScope);
+        linkScope.own({ close: () => link.close(new RedisError('this server is shutting down')) });
+        await this.#prepare(link);
+        this.#up(link);
+        this.#pingIn(link, linkScope);
+        this.#down(await link.ended);
+      } catch (error) {
+        this.#down(error instanceof RedisError ? error : new RedisError(errorText(error), { cause: error }));
+      } finally {
+        linkScope.close();
+      }
+      await scope.sleep(backoff.nextMs());
+    }
+  }
+
+  async #prepare(link: RedisLink): Promise<void> {
+    try {
+      await this.#deps.prepare?.(link);
+    } catch (error) {
+      link.close(error as RedisError);
+      throw error;
+    }
+  }
+
+  #up(link: RedisLink): void {
+    const { scope, log } = this.#deps;
+    this.#link = link;
+    this.#trouble = undefined;
+    this.#logged = undefined;
+    if (this.#downSinceMs !== undefined) {
+      const seconds = (scope.clock.monotonicMs() - this.#downSinceMs) / 1000;
+      log.info('Redis is back', { after_seconds: Math.round(seconds * 10) / 10 });
+      this.#downSinceMs = undefined;
+    }
+    this.#deps.onUp?.();
+  }
+
+  #down(error: RedisError): void {
+    const { scope, log } = this.#deps;
+    this.#link = undefined;
+    if (scope.closed) return;
+    this.#trouble = error;
+    const nowMs = scope.clock.monotonicMs();
+    this.#downSinceMs ??= nowMs;
+    if (this.#logged?.text !== error.message || nowMs - this.#logged.atMs >= REPEAT_LOG_MS) {
+      this.#logged = { text: error.message, atMs: nowMs };
+      log.error(this.#deps.lostMessage, { error: error.message, hint: error.hint ?? LOST_HINT });
+    }
+    this.#deps.onError?.();
+    this.#deps.onDown?.(error);
+  }
+
+  #pingIn(link: RedisLink, scope: Scope): void {
+    scope.timeout(PING_EVERY_MS, () => {
+      link.send(['PING']).then(
+        () => this.#pingIn(link, scope),
+        () => {},
+      );
+    });
+  }
+}

@@ -1,0 +1,71 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { AnySchema, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
+import { ClientErrorSchema } from '../../gen/gitlab/agent/gitlab/gitlab_pb.ts';
+import type { Clock } from '../../runtime/clock.ts';
+import type { CachedError, ErrorCache } from '../error_cache.ts';
+import { MemoryErrorCache } from '../memory/error_cache.ts';
+import type { RedisConnection } from './connection.ts';
+import type { Keys } from './keys.ts';
+import type { Patience } from './patience.ts';
+import { asBytes } from './reply.ts';
+import type { Trouble } from './trouble.ts';
+
+/** Refusals as strings with a time to live. What was refused here is known here, too, for when Redis is away. */
+export class RedisErrorCache implements ErrorCache {
+  readonly #redis: RedisConnection;
+  readonly #keys: Keys;
+  readonly #patience: Patience;
+  readonly #trouble: Trouble;
+  readonly #here: MemoryErrorCache;
+
+  constructor(deps: {
+    readonly redis: RedisConnection;
+    readonly keys: Keys;
+    readonly clock: Clock;
+    readonly patience: Patience;
+    readonly trouble: Trouble;
+  }) {
+    this.#redis = deps.redis;
+    this.#keys = deps.keys;
+    this.#patience = deps.patience;
+    this.#trouble = deps.trouble;
+    this.#here = new MemoryErrorCache(deps.clock);
+  }
+
+  async get(kind: string, hash: Buffer): Promise<CachedError | undefined> {
+    const key = this.#keys.refusal(kind, hash);
+    try {
+      const bytes = asBytes(await this.#patience.wait(this.#redis.send(['GET', key])));
+      return bytes && this.#decode(bytes, key);
+    } catch (error) {
+      this.#trouble.failed('Failed to get cached error from Redis', error);
+      return this.#here.get(kind, hash);
+    }
+  }
+
+  async set(kind: string, hash: Buffer, error: CachedError, ttlMs: number): Promise<void> {
+    await this.#here.set(kind, hash, error, ttlMs);
+    const key = this.#keys.refusal(kind, hash);
+    try {
+      await this.#patience.wait(this.#redis.send(['SET', key, encode(error), 'PX', String(Math.ceil(ttlMs))]));
+    } catch (failure) {
+      this.#trouble.failed('Failed to cache error in Redis', failure);
+    }
+  }
+
+  #decode(bytes: Buffer, key: Buffer): CachedError | undefined {
+    try {
+      const error = anyUnpack(fromBinary(AnySchema, bytes), ClientErrorSchema);
+      if (error !== undefined) return { status: error.statusCode, path: error.path, reason: error.reason };
+    } catch {
+      // As if it were of another type.
+    }
+    this.#trouble.garbage('Failed to unmarshal cached error', key);
+    return undefined;
+  }
+}
+
+function encode({ status, path, reason }: CachedError): Buffer {
+  const error = create(ClientErrorSchema, { statusCode: status, path, reason });
+  return Buffer.from(toBinary(AnySchema, anyPack(ClientErrorSchema, error)));
+}

@@ -1,0 +1,155 @@
+import { isIP } from 'node:net';
+import type { SecureContext } from 'node:tls';
+import { createClient, RESP_TYPES } from '@redis/client';
+import { errorText } from '../../runtime/app_error.ts';
+import type { Timer } from '../../runtime/clock.ts';
+import type { Scope } from '../../runtime/scope.ts';
+import { RedisError } from './redis_error.ts';
+import type { Command, Reply } from './reply.ts';
+
+/** Where a Redis, or a sentinel, listens. */
+export type RedisAddress = { readonly host: string; readonly port: number } | { readonly path: string };
+
+export interface LinkOptions {
+  readonly address: RedisAddress;
+  readonly tls: SecureContext | undefined;
+  readonly dialTimeoutMs: number;
+  /** A command that has no answer after that long ends the connection: nothing that comes later would be trusted. */
+  readonly answerTimeoutMs: number;
+  readonly scope: Scope;
+}
+
+/** What is needed of the library's client. RESP2: every Redis speaks it, and nothing here needs more. */
+interface Client {
+  connect(): Promise<unknown>;
+  sendCommand(command: Command): Promise<Reply>;
+  subscribe(channel: string, listener: (message: Buffer) => void, bufferMode: true): Promise<void>;
+  on(event: 'error' | 'end' | 'terminated', listener: (error?: unknown) => void): unknown;
+  destroy(): void;
+}
+
+/**
+ * One connection to one server, until it breaks: whoever wants another dials again. So a broken connection fails all that
+ * waits on it at once, and nothing queues up for a server that is not there.
+ */
+export class RedisLink {
+  readonly #client: Client;
+  readonly #scope: Scope;
+  readonly #answerTimeoutMs: number;
+  readonly #ended: Promise<RedisError>;
+  #end: (error: RedisError) => void = () => {};
+  #reason: RedisError | undefined;
+  #waiting = 0;
+  #progressAtMs = 0;
+  #watch: Timer | undefined;
+
+  private constructor(client: Client, options: LinkOptions) {
+    this.#client = client;
+    this.#scope = options.scope;
+    this.#answerTimeoutMs = options.answerTimeoutMs;
+    this.#ended = new Promise((resolve) => {
+      this.#end = resolve;
+    });
+    client.on('error', (error) => this.close(new RedisError(errorText(error), { cause: error })));
+    client.on('terminated', (error) => this.close(new RedisError(errorText(error), { cause: error })));
+  }
+
+  /** @throws RedisError that says why there is no connection */
+  static async dial(options: LinkOptions): Promise<RedisLink> {
+    const link = new RedisLink(newClient(options), options);
+    const { dialTimeoutMs, scope } = options;
+    const timer = scope.timeout(dialTimeoutMs, () =>
+      link.close(new RedisError(`no connection within ${dialTimeoutMs} ms`)),
+    );
+    try {
+      const failed = link.#ended.then((error) => Promise.reject(error));
+      await Promise.race([link.#client.connect(), failed]);
+      return link;
+    } catch (error) {
+      link.close(error instanceof RedisError ? error : new RedisError(errorText(error), { cause: error }));
+      throw link.#reason ?? error;
+    } finally {
+      timer.stop();
+    }
+  }
+
+  /** Resolves when the connection has ended, with the reason. */
+  get ended(): Promise<RedisError> {
+    return this.#ended;
+  }
+
+  /** Rejects with RedisError: the server's answer, or that the connection has ended. Commands of one turn share a write. */
+  async send(command: Command): Promise<Reply> {
+    if (this.#reason !== undefined) throw this.#reason;
+    this.#startWatch();
+    try {
+      return await this.#client.sendCommand(command);
+    } catch (error) {
+      throw this.#reason ?? new RedisError(errorText(error), { cause: error, answered: true });
+    } finally {
+      this.#waiting--;
+      this.#progressAtMs = this.#scope.clock.monotonicMs();
+      if (this.#waiting === 0) this.#stopWatch();
+    }
+  }
+
+  /** After this the connection is for messages and PING only. */
+  async subscribe(channel: string, hear: (message: Buffer) => void): Promise<void> {
+    if (this.#reason !== undefined) throw this.#reason;
+    this.#startWatch();
+    try {
+      await this.#client.subscribe(channel, hear, true);
+    } catch (error) {
+      throw this.#reason ?? new RedisError(errorText(error), { cause: error, answered: true });
+    } finally {
+      this.#waiting--;
+      if (this.#waiting === 0) this.#stopWatch();
+    }
+  }
+
+  /** Idempotent; the first reason counts. */
+  close(reason: RedisError): void {
+    if (this.#reason !== undefined) return;
+    this.#reason = reason;
+    this.#stopWatch();
+    this.#client.destroy();
+    this.#end(reason);
+  }
+
+  /** One timer for the connection, not one for each command: it fires only if nothing was answered all the while. */
+  #startWatch(): void {
+    if (this.#waiting++ === 0) {
+      this.#progressAtMs = this.#scope.clock.monotonicMs();
+      this.#watchFor(this.#answerTimeoutMs);
+    }
+  }
+
+  #watchFor(ms: number): void {
+    this.#watch = this.#scope.timeout(ms, () => {
+      const silentMs = this.#scope.clock.monotonicMs() - this.#progressAtMs;
+      if (silentMs < this.#answerTimeoutMs) this.#watchFor(this.#answerTimeoutMs - silentMs);
+      else this.close(new RedisError(`no answer within ${this.#answerTimeoutMs} ms`));
+    });
+  }
+
+  #stopWatch(): void {
+    this.#watch?.stop();
+    this.#watch = undefined;
+  }
+}
+
+function newClient({ address, tls, dialTimeoutMs }: LinkOptions): Client {
+  const socket = { ...address, connectTimeout: dialTimeoutMs, reconnectStrategy: false as const };
+  return createClient({
+    RESP: 2,
+    socket:
+      tls === undefined || 'path' in address
+        ? { ...socket, ...(tls && { tls: true as const, secureContext: tls }) }
+        : { ...socket, tls: true, secureContext: tls, ...(isIP(address.host) === 0 && { servername: address.host }) },
+    // The handshake is ours (dialer.ts): passwords are bytes, and not every user may do everything the library asks.
+    disableClientInfo: true,
+    maintNotifications: 'disabled',
+    disableOfflineQueue: true,
+    commandOptions: { timeout: undefined, typeMapping: { [RESP_TYPES.BLOB_STRING]: Buffer } },
+  } as never) as unknown as Client;
+}
