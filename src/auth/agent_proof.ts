@@ -27,7 +27,7 @@ export class AgentProof {
       return;
     }
     if (this.#sessions.get(session) === 'asking') return;
-    const ask = () => this.#ask(session, token, call.correlationId());
+    const ask = () => this.#ask(call, token);
     ask();
     session.show(() => this.#plead(session, ask));
   }
@@ -38,9 +38,10 @@ export class AgentProof {
     return this.#sessions.get(session) !== 'refused';
   }
 
-  #ask(session: CallSession, token: string, correlationId: string): void {
+  #ask(call: ServerCall, token: string): void {
+    const { session } = call;
     this.#sessions.set(session, 'asking');
-    this.#agents.authenticate(token, { signal: session.scope.signal, correlationId }).then(
+    this.#agents.authenticate(token, call.onBehalf(session.scope.signal)).then(
       () => {
         this.#sessions.delete(session);
         session.prove();

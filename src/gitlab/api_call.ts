@@ -115,9 +115,10 @@ export class ApiCaller {
     return headers;
   }
 
-  #fields({ method, path }: ApiRequest, { correlationId }: CallOptions, startedAtMs: number) {
+  #fields({ method, path }: ApiRequest, { correlationId, span }: CallOptions, startedAtMs: number) {
     const durationMs = Math.round(this.#deps.clock.monotonicMs() - startedAtMs);
-    return { correlation_id: correlationId, http_method: method, url_path: path, duration_ms: durationMs };
+    const trail = { ...(span && { trace_id: span.traceId }), correlation_id: correlationId };
+    return { ...trail, http_method: method, url_path: path, duration_ms: durationMs };
   }
 }
 

@@ -83,7 +83,7 @@ export function createGrpcServer(
 /** Ends `call` with what was thrown; anything but an AppError is a defect and logged as one. */
 export function endWithDefect(call: ServerCall, error: unknown, log: Log): void {
   if (!(error instanceof AppError)) {
-    const fields = { error: errorText(error), hint: Hint.defect, correlation_id: call.correlationId() };
+    const fields = { error: errorText(error), hint: Hint.defect, ...call.trail() };
     log.error(`Unknown gRPC error in "${call.path}"`, fields);
   }
   call.end(statusOf(error));

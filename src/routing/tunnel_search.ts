@@ -125,7 +125,9 @@ export class TunnelSearch {
     const { log, metrics } = this.#options;
     this.#outcome = NOT_FOUND;
     metrics.timedOut(connectedRecently);
-    log.error(NOT_FOUND, { agent_id: agentId, error, correlation_id: context.correlationId?.(), hint: HINT });
+    const { span } = context;
+    const trail = { ...(span && { trace_id: span.traceId }), correlation_id: context.correlationId?.() };
+    log.error(NOT_FOUND, { agent_id: agentId, error, ...trail, hint: HINT });
     const message = `${NOT_FOUND}. Is agent up to date and connected?${more}`;
     this.call.fail({ code: StatusCode.DeadlineExceeded, message });
   }

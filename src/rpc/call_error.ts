@@ -2,7 +2,7 @@ import { Code, ConnectError, type Interceptor } from '@connectrpc/connect';
 import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
-import { correlationId } from './correlation.ts';
+import { callTrail } from './traced_calls.ts';
 
 /**
  * Decides what callers see of what handlers throw: an AppError as it is, anything else as Internal, without its text, which
@@ -14,11 +14,10 @@ export function createErrorInterceptor(log: Log): Interceptor {
     const seen = (error: unknown) =>
       visibleError(error, () => {
         const method = `/${request.service.typeName}/${request.method.name}`;
-        const correlation = request.contextValues.get(correlationId);
         log.error(`Unknown gRPC error in "${method}"`, {
           error: errorText(error),
           hint: Hint.defect,
-          correlation_id: correlation(),
+          ...callTrail(request.contextValues),
         });
       });
     try {

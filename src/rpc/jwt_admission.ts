@@ -5,7 +5,7 @@ import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { proveConnection } from './connection.ts';
-import { correlationId } from './correlation.ts';
+import { callTrail } from './traced_calls.ts';
 
 /** Says whether a call may be made, before its request is read; throws AppError if not. */
 export type Admission = (call: Pick<HandlerContext, 'service' | 'method' | 'requestHeader' | 'values'>) => void;
@@ -30,8 +30,7 @@ export function createJwtAdmission(options: {
     } catch (error) {
       if (log.debugEnabled && error instanceof AppError) {
         const call = { grpc_service: service.typeName, grpc_method: method.name };
-        const correlation = values.get(correlationId);
-        log.debug(error.message, { ...call, error: errorText(error.cause), correlation_id: correlation() });
+        log.debug(error.message, { ...call, error: errorText(error.cause), ...callTrail(values) });
       }
       throw error;
     }

@@ -103,6 +103,11 @@ test('whoever is refused gets the trace to show to an administrator, who finds i
   assert.ok(traceId !== undefined, answer.body.toString());
   const line = await cluster.server.waitForLog('of the refusal', ({ msg }) => msg === 'Unauthorized');
   assert.equal(line.trace_id, traceId);
+  const whole = await cluster.server.waitForLog(
+    'of the request',
+    (l) => l.msg === 'Proxied request' && l.status === 401,
+  );
+  assert.equal(whole.trace_id, traceId);
   const span = await receiver.span('k8s-proxy', (one) => one.traceId === traceId);
   assert.equal(span.attributes['http.response.status_code'], 401);
   const unacceptable = await cluster.ask({ path: '/ok', token: null, headers: { accept: 'text/html' } });

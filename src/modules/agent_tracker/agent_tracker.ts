@@ -9,7 +9,7 @@ import { AgentTracker } from '../../gen/gitlab/agent/agent_tracker/rpc/agent_tra
 import { Validator } from '../../gitlab/validation.ts';
 import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
-import { correlationId } from '../../rpc/correlation.ts';
+import { callTrail } from '../../rpc/traced_calls.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
@@ -33,7 +33,7 @@ export function createAgentTracker(deps: {
         grpc_method: context.method.name,
         error: errorText(error),
         hint: Hint.store,
-        correlation_id: context.values.get(correlationId)(),
+        ...callTrail(context.values),
       });
       throw new AppError(StatusCode.Unavailable, `${what}() failed`, { cause: error });
     }

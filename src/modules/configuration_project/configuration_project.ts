@@ -10,7 +10,7 @@ import { Validator } from '../../gitlab/validation.ts';
 import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { correlationId } from '../../rpc/correlation.ts';
-import { requestSpan } from '../../rpc/traced_calls.ts';
+import { callTrail, requestSpan } from '../../rpc/traced_calls.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
@@ -72,7 +72,7 @@ async function listed(
       project_id: repository.glProjectPath,
       error: text,
       hint: Hint.gitaly,
-      correlation_id: correlation(),
+      ...callTrail(context.values),
     });
     const code = error instanceof AppError && error.code === StatusCode.InvalidArgument;
     throw new AppError(code ? StatusCode.InvalidArgument : StatusCode.Unavailable, `PathFetcher: ${text}`, {

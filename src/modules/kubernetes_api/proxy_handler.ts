@@ -17,6 +17,7 @@ import type { Span, Tracer } from '../../observability/tracer.ts';
 import { MAKE_REQUEST } from '../../routing/agent_methods.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { UsageCounters } from '../../store/usage_counters.ts';
+import { trailOf } from './authorize.ts';
 import { headerOf } from './header_of.ts';
 import type { Prepared, ProxyRequest, RequestPreparer } from './proxy_request.ts';
 import { type RecordDeps, RequestRecord, wantsRecords } from './request_record.ts';
@@ -76,7 +77,7 @@ export class ProxyHandler {
     const asking = new ClientRequest(request, response, scope, over);
     if (tracer !== undefined) asking.span = startSpan(tracer, request, response, upgrade);
     if (wantsRecords(records)) {
-      asking.record = new RequestRecord(records, request, response, upgrade?.socket, () => asking.correlationId());
+      asking.record = new RequestRecord(records, request, response, upgrade?.socket, () => trailOf(asking));
     }
     const prepared = preparer.prepare(asking);
     if (prepared instanceof Promise) {

@@ -2,7 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ExchangeCounts } from '../../http_over_grpc/http_exchange.ts';
 import type { HttpServerMetrics } from '../../observability/http_server_metrics.ts';
-import type { Log } from '../../observability/log.ts';
+import type { Fields, Log } from '../../observability/log.ts';
 import type { CredentialForm, ProxyMetrics, ProxyResult } from '../../observability/proxy_metrics.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { headerOf } from './header_of.ts';
@@ -34,7 +34,7 @@ export class RequestRecord implements ExchangeCounts {
   readonly #deps: RecordDeps;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  readonly #correlationId: () => string;
+  readonly #trail: () => Fields;
   readonly #startedMs: number;
   /** When the cluster's answer began. */
   #answeredMs: number | undefined;
@@ -43,18 +43,21 @@ export class RequestRecord implements ExchangeCounts {
   #result: ProxyResult | undefined;
   #over = false;
 
-  /** @param socket of an upgrade request, which may outlive its response */
+  /**
+   * @param socket of an upgrade request, which may outlive its response
+   * @param trail what all log lines about the request have
+   */
   constructor(
     deps: RecordDeps,
     request: IncomingMessage,
     response: ServerResponse,
     socket: Duplex | undefined,
-    correlationId: () => string,
+    trail: () => Fields,
   ) {
     this.#deps = deps;
     this.#request = request;
     this.#response = response;
-    this.#correlationId = correlationId;
+    this.#trail = trail;
     this.#startedMs = deps.clock.monotonicMs();
     (response as Recorded)[recorded] = this;
     response.on('close', RequestRecord.#onEnd);
@@ -135,7 +138,7 @@ export class RequestRecord implements ExchangeCounts {
       bytes_out: this.bytesOut,
       time_to_first_byte_ms: this.#answeredMs && Math.round(this.#answeredMs - this.#startedMs),
       duration_ms: Math.round(durationMs),
-      correlation_id: this.#correlationId(),
+      ...this.#trail(),
     });
   }
 }

@@ -4,7 +4,7 @@ import { Notifications } from '../../gen/gitlab/agent/notifications/rpc/notifica
 import { Validator, type Violations } from '../../gitlab/validation.ts';
 import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
-import { correlationId } from '../../rpc/correlation.ts';
+import { callTrail } from '../../rpc/traced_calls.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
 import { errorText } from '../../runtime/app_error.ts';
 import type { EventBus } from '../../store/event_bus.ts';
@@ -30,7 +30,7 @@ export function createNotifications(deps: {
               project_id: event.project?.fullPath,
               error: errorText(error),
               hint: `${Hint.store}; agents learn of the push at their next poll`,
-              correlation_id: context.values.get(correlationId)(),
+              ...callTrail(context.values),
             }),
           );
         }
