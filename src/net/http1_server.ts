@@ -45,13 +45,15 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
   server.maxHeadersCount = 0; // the size is limited, and a header that is left out silently may be one that protects
   server.on('request', (req, res) => {
     if (retiring?.()) res.shouldKeepAlive = false;
-    if (lacksHost(req)) refuse(req.socket, 400, '400 Bad Request: missing required Host header');
+    const fault = faultOf(req);
+    if (fault !== undefined) refuse(req.socket, ...fault);
     else if (handlers.request === undefined) refuse(req.socket, 404, '404 Not Found');
     else handlers.request(req, res);
   });
   if (upgrade !== undefined) {
     server.on('upgrade', (req, socket, head) => {
-      if (lacksHost(req)) refuse(socket, 400, '400 Bad Request: missing required Host header');
+      const fault = faultOf(req);
+      if (fault !== undefined) refuse(socket, ...fault);
       else upgrade.call(handlers, req, socket, head, (returned) => server.emit('connection', returned));
     });
   }
@@ -67,8 +69,20 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
   return server;
 }
 
-function lacksHost(req: IncomingMessage): boolean {
-  return req.headers.host === undefined && req.httpVersionMajor === 1 && req.httpVersionMinor >= 1;
+const NO_HOST: Refusal = [400, '400 Bad Request: missing required Host header'];
+const BAD_ENCODING: Refusal = [501, 'Unsupported transfer encoding'];
+const BAD_FRAMING: Refusal = [400, '400 Bad Request'];
+type Refusal = [status: number, body: string];
+
+/**
+ * What the parser takes and others would read in another way. An encoding besides `chunked` would be lost on the way to the
+ * cluster, and what stands before us may not see the same end of a body; HTTP/1.0 has no encodings at all (RFC 9112, 6.1).
+ */
+function faultOf({ headers, httpVersionMinor, httpVersionMajor }: IncomingMessage): Refusal | undefined {
+  const encoding = headers['transfer-encoding'];
+  if (httpVersionMajor < 1 || httpVersionMinor < 1) return encoding === undefined ? undefined : BAD_FRAMING;
+  if (headers.host === undefined) return NO_HOST;
+  return encoding === undefined || encoding.toLowerCase() === 'chunked' ? undefined : BAD_ENCODING;
 }
 
 /** Answers what the parser could not read, in the words of Go's server where it has some (docs/protocol/listeners.md). */

@@ -23,8 +23,10 @@ export type Handler = (request: IncomingMessage, response: ServerResponse) => vo
 export type UpgradeHandler = (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 
 export interface BackendOptions {
-  /** By path, without the query; others get 404. */
+  /** By path, without the query. */
   readonly paths?: Readonly<Record<string, Handler>>;
+  /** For all other paths; default 404. */
+  readonly otherwise?: Handler;
   readonly upgrades?: Readonly<Record<string, UpgradeHandler>>;
 }
 
@@ -38,7 +40,7 @@ export async function startBackend(options: BackendOptions = {}): Promise<Backen
   };
   const server = createServer((request, response) => {
     record(request);
-    const handler = options.paths?.[pathOf(request)];
+    const handler = options.paths?.[pathOf(request)] ?? options.otherwise;
     if (handler !== undefined) handler(request, response);
     else response.writeHead(404, { 'content-type': 'text/plain' }).end('no such path\n');
   });
