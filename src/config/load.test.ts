@@ -39,7 +39,8 @@ describe('a configuration', () => {
       const loaded = await loadConfig(`${fixtures}${name}.yml`, machine);
       assert.ok('config' in loaded, 'problems' in loaded ? loaded.problems.map(formatProblem).join('\n') : '');
       assert.deepEqual(
-        loaded.warnings.map(({ path }) => path),
+        // The fixtures' secrets have the modes that git gives them.
+        loaded.warnings.filter(({ message }) => !/^every user of this machine/.test(message)).map(({ path }) => path),
         warned,
       );
       const printed = stringify(loaded.effective, { version: '1.1', lineWidth: 0 });

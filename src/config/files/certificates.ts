@@ -1,6 +1,7 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { errorText } from '../../runtime/app_error.ts';
 import { childPath, type Report } from '../problem.ts';
+import { warnIfOpenToAll } from './private_file.ts';
 import { readBytes } from './read_file.ts';
 
 /** A certificate with its key, as two keys of one section. */
@@ -42,6 +43,7 @@ export function readKeyPair(
     const prefix = server === undefined ? '' : `${server}: `;
     report.problem(key, `${prefix}loading certificate (${certificateFile}) and key (${keyFile}) files: ${wrong}`);
   }
+  if (wrong === undefined) warnIfOpenToAll(keyFile, childPath(path, 'key_file'), report);
   return { certificateFile, keyFile };
 }
 

@@ -1,6 +1,7 @@
 import type { Report } from '../problem.ts';
 import { Secret } from '../secret.ts';
 import { decodeBase64 } from './base64.ts';
+import { warnIfOpenToAll } from './private_file.ts';
 import { readBytes } from './read_file.ts';
 
 interface Options {
@@ -24,6 +25,7 @@ export function readKeyFile(file: string | undefined, options: Options & { lengt
     report.problem(path, `${what}: read file: read file: ${read.wrong}`);
     return none;
   }
+  warnIfOpenToAll(file, path, report);
   const decoded = decodeBase64(read.bytes.toString('latin1'));
   if ('wrong' in decoded) {
     report.problem(path, `${what}: read file: decoding: ${decoded.wrong}`);
@@ -48,6 +50,7 @@ export function readPasswordFile(file: string | undefined, options: Options): Se
     options.report.problem(options.path, `${options.what}: ${read.wrong}`);
     return undefined;
   }
+  warnIfOpenToAll(file, options.path, options.report);
   return new Secret(read.bytes);
 }
 

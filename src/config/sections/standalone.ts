@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import type { StandaloneAgent, StandaloneConfig, StandaloneUser } from '../config.ts';
+import { warnIfOpenToAll } from '../files/private_file.ts';
 import { readBytes } from '../files/read_file.ts';
 import type { Report } from '../problem.ts';
 import type { Value } from '../schema/field.ts';
@@ -95,7 +96,10 @@ function tokenDigest(
   } else {
     const read = readBytes(tokenFile);
     if ('wrong' in read) report.problem(`${path}.token_file`, `token: ${read.wrong}`);
-    else return digestOf(read.bytes, `${path}.token_file`, report);
+    else {
+      warnIfOpenToAll(tokenFile, `${path}.token_file`, report);
+      return digestOf(read.bytes, `${path}.token_file`, report);
+    }
   }
   return none;
 }
