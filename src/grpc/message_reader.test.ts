@@ -47,6 +47,19 @@ test('messages come out the same wherever the bytes are cut', () => {
   }
 });
 
+test('a message in thousands of crumbs, some larger, comes out as it was', () => {
+  const { reader, messages } = setUp();
+  const payload = Buffer.from(Array.from({ length: 1_000_000 }, (_, i) => i % 251));
+  const bytes = Buffer.concat([frame(payload), frame(payload)]);
+  for (let at = 0, i = 0; at < bytes.length; i++) {
+    const end = at + (i % 1000 < 700 ? 1 : 700);
+    reader.push(bytes.subarray(at, end));
+    at = end;
+  }
+  assert.deepEqual(messages, [payload, payload]);
+  assert.equal(reader.hasRest, false);
+});
+
 test('messages come out as soon as their last byte is there', () => {
   const { reader, messages } = setUp();
   const counts = [...three].map((byte) => {

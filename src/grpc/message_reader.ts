@@ -23,6 +23,10 @@ export interface MessageHandler {
 }
 
 const NO_PARTS: Buffer[] = [];
+/** So many parts are joined into one if they are crumbs: each is an object of its own, and keeps a whole read alive. */
+const JOIN_PARTS = 256;
+/** Parts smaller than this, on average, are crumbs. */
+const CRUMB_BYTES = 512;
 
 /**
  * Cuts a stream's bytes into gRPC messages and inflates them.
@@ -36,6 +40,8 @@ export class MessageReader {
   /** Bytes that are no whole message yet; joined only when they are, so that a message costs one copy at the most. */
   #parts = NO_PARTS;
   #partsBytes = 0;
+  /** How many of `#parts`, from the first, need not be joined (again). */
+  #joined = 0;
   /** How many bytes `#parts` must hold before looking at them is of use. */
   #needed = PREFIX_BYTES;
   #paused = false;
@@ -59,9 +65,12 @@ export class MessageReader {
       this.#read(chunk);
       return;
     }
-    if (this.#parts === NO_PARTS) this.#parts = [chunk];
-    else this.#parts.push(chunk);
+    if (this.#parts === NO_PARTS) {
+      this.#parts = [chunk];
+      this.#joined = 0;
+    } else this.#parts.push(chunk);
     this.#partsBytes += chunk.length;
+    if (this.#parts.length - this.#joined >= JOIN_PARTS) this.#joinCrumbs();
     this.#readParts();
   }
 
@@ -91,6 +100,15 @@ export class MessageReader {
     this.#passOn = f;
     this.#needed = 1;
     this.#readParts();
+  }
+
+  /** A message in frames of one byte must not weigh a hundred times what it says. Each byte is copied once at the most. */
+  #joinCrumbs(): void {
+    const parts = this.#parts;
+    const last = parts.slice(this.#joined);
+    const bytes = last.reduce((sum, part) => sum + part.length, 0);
+    if (bytes < last.length * CRUMB_BYTES) parts.splice(this.#joined, last.length, Buffer.concat(last, bytes));
+    this.#joined = parts.length;
   }
 
   #readParts(): void {
@@ -131,6 +149,7 @@ export class MessageReader {
     if (at < bytes.length && !this.#failed) {
       // A handler may have fed more while we were reading: what is left of these bytes comes before it.
       this.#parts = [at === 0 ? bytes : bytes.subarray(at), ...this.#parts];
+      this.#joined = 0;
       this.#partsBytes += bytes.length - at;
     }
     if (this.#passOn !== undefined) this.#needed = 1;
