@@ -42,8 +42,13 @@ const stages: readonly Stage[] = [
   },
   {
     name: 'e2e',
-    files: testFiles('test/e2e/**/*.test.ts'),
+    files: testFiles('test/e2e/**/*.test.ts').filter((file) => !file.startsWith('test/e2e/hostile/')),
     run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 6 * minute),
+  },
+  {
+    name: 'hostile',
+    files: testFiles('test/e2e/hostile/*.test.ts'),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 5 * minute),
   },
   {
     name: 'e2e-node',

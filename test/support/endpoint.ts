@@ -37,13 +37,20 @@ export function addressOf(endpoint: Endpoint): string {
   return endpoint.network === 'unix' ? endpoint.path : `${endpoint.host}:${endpoint.port}`;
 }
 
-/** A TCP port of 127.0.0.1 that nobody uses now. */
+/** The system gives a port that was just closed again at times. */
+const given = new Set<number>();
+
+/** A TCP port of 127.0.0.1 that nobody uses now, and that was not given before. */
 export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  for (;;) {
+    const server = createServer();
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    server.close();
+    await once(server, 'close');
+    if (given.has(port)) continue;
+    given.add(port);
+    return port;
+  }
 }

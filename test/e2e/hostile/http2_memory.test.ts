@@ -173,7 +173,9 @@ describe('memory that clients of HTTP/2 ask for', () => {
 
   test('uploads in frames of one byte to a cluster that does not read', { timeout: 120_000 }, async () => {
     await scene.survives(async () => {
-      const clients = await Promise.all(Array.from({ length: 4 }, () => RawHttp2.connect(scene.endpoint('kubernetesApi'))));
+      const clients = await Promise.all(
+        Array.from({ length: 4 }, () => RawHttp2.connect(scene.endpoint('kubernetesApi'))),
+      );
       const head = headerBlock({
         ':method': 'POST',
         ':scheme': 'http',

@@ -11,7 +11,7 @@ import { Others } from './others.ts';
  * By how much resident memory may grow while somebody attacks. What bursts leave behind stays with the process for a while, and
  * one connection may have megabytes on their way; an attack that works takes all there is.
  */
-export const MEMORY_BOUND_BYTES = 256 << 20;
+const MEMORY_BOUND_BYTES = 256 << 20;
 
 export type Listener = keyof Endpoints;
 
