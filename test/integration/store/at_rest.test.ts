@@ -1,0 +1,48 @@
+import assert from 'node:assert/strict';
+import { FakeClock } from '../../../src/runtime/fake_clock.ts';
+import { startRedis, type TestRedis } from '../../support/redis.ts';
+import { delay } from '../../support/wait.ts';
+import { connectedNode, reach, redisTest } from './setup.ts';
+
+/** 10,000 agents over two nodes may cost Redis 100 commands a second at rest. One node with half of them, in an hour of the clock. */
+const AGENTS = 5000;
+const HOUR_MS = 3_600_000;
+const EACH_REGISTERS_MS = 300_000;
+
+redisTest('thousands of agents at rest cost Redis few commands', async (t) => {
+  const redis = await startRedis(t);
+  const clock = new FakeClock(Date.now());
+  const node = await connectedNode(t, reach(redis), { clock });
+  const { tunnelDirectory, agentDirectory } = node.store;
+  const register = (agent: number) => {
+    const id = BigInt(agent + 1);
+    const pod = { agentId: id, projectId: id, connectionId: id, agentMeta: undefined, connectedAtMs: clock.wallMs() };
+    return agentDirectory.register(pod, 600_000);
+  };
+  await Promise.all(Array.from({ length: AGENTS }, (_, agent) => register(agent)));
+  for (let agent = 0; agent < AGENTS; agent++) tunnelDirectory.announce(BigInt(agent + 1));
+  await node.arrived();
+  const before = await commandsOf(redis);
+  const beginMs = clock.wallMs();
+  for (let second = 0; clock.wallMs() - beginMs < HOUR_MS; second++) {
+    clock.advance(1000);
+    // Agents say that they are there at all times.
+    const perSecond = AGENTS / (EACH_REGISTERS_MS / 1000);
+    const first = Math.floor(second * perSecond) % AGENTS;
+    const until = Math.floor(first + perSecond) + 1;
+    await Promise.all(Array.from({ length: until - first }, (_, i) => register((first + i) % AGENTS)));
+    await node.arrived();
+    await delay(0);
+  }
+  const perSecond = ((await commandsOf(redis)) - before) / (HOUR_MS / 1000);
+  t.diagnostic(`${perSecond.toFixed(1)} commands/s for ${AGENTS} agents`);
+  assert.ok(perSecond < 50, `${perSecond} commands/s`);
+  assert.equal(await agentDirectory.count(), AGENTS);
+  assert.equal((await tunnelDirectory.nodesOf(BigInt(AGENTS))).length, 1);
+  assert.equal((await agentDirectory.byProjectIds([1n])).length, 1);
+});
+
+async function commandsOf(redis: TestRedis): Promise<number> {
+  const stats = String(await redis.ask('INFO', 'stats'));
+  return Number(/total_commands_processed:(\d+)/.exec(stats)?.[1]);
+}
