@@ -22,7 +22,7 @@ import { RedisTunnelDirectory } from './tunnel_directory.ts';
 /** How long an agent or user is kept waiting by a Redis that does not answer, before this node goes on alone. */
 const PATIENCE_MS = 1000;
 /** Keys that a collection of garbage may look at in a second: it is not urgent. */
-const COLLECTED_PER_SECOND = 2;
+const COLLECTED_PER_SECOND = 1;
 
 export interface RedisStore extends Store {
   readonly tunnelDirectory: RedisTunnelDirectory;

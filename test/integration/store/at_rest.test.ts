@@ -7,12 +7,14 @@ import { connectedNode, reach, redisTest } from './setup.ts';
 /** 10,000 agents over two nodes may cost Redis 100 commands a second at rest. One node with half of them, in an hour of the clock. */
 const AGENTS = 5000;
 const HOUR_MS = 3_600_000;
-const EACH_REGISTERS_MS = 300_000;
+/** Each says every 5 minutes that it is there. */
+const REGISTRATIONS_PER_SECOND = AGENTS / 300;
 
 redisTest('thousands of agents at rest cost Redis few commands', async (t) => {
   const redis = await startRedis(t);
   const clock = new FakeClock(Date.now());
-  const node = await connectedNode(t, reach(redis), { clock });
+  // The clock runs ahead of Redis: no answer is late.
+  const node = await connectedNode(t, { ...reach(redis), writeTimeoutMs: HOUR_MS }, { clock });
   const { tunnelDirectory, agentDirectory } = node.store;
   const register = (agent: number) => {
     const id = BigInt(agent + 1);
@@ -22,18 +24,21 @@ redisTest('thousands of agents at rest cost Redis few commands', async (t) => {
   await Promise.all(Array.from({ length: AGENTS }, (_, agent) => register(agent)));
   for (let agent = 0; agent < AGENTS; agent++) tunnelDirectory.announce(BigInt(agent + 1));
   await node.arrived();
+  let second = 0;
+  const live = async (seconds: number) => {
+    for (const end = second + seconds; second < end; second++) {
+      clock.advance(1000);
+      // Agents say that they are there at all times.
+      const first = Math.floor(second * REGISTRATIONS_PER_SECOND);
+      const until = Math.floor((second + 1) * REGISTRATIONS_PER_SECOND);
+      await Promise.all(Array.from({ length: until - first }, (_, i) => register((first + i) % AGENTS)));
+      await node.arrived();
+      await delay(0);
+    }
+  };
+  await live(300); // renewed for the first time: from now on they are at rest
   const before = await commandsOf(redis);
-  const beginMs = clock.wallMs();
-  for (let second = 0; clock.wallMs() - beginMs < HOUR_MS; second++) {
-    clock.advance(1000);
-    // Agents say that they are there at all times.
-    const perSecond = AGENTS / (EACH_REGISTERS_MS / 1000);
-    const first = Math.floor(second * perSecond) % AGENTS;
-    const until = Math.floor(first + perSecond) + 1;
-    await Promise.all(Array.from({ length: until - first }, (_, i) => register((first + i) % AGENTS)));
-    await node.arrived();
-    await delay(0);
-  }
+  await live(HOUR_MS / 1000);
   const perSecond = ((await commandsOf(redis)) - before) / (HOUR_MS / 1000);
   t.diagnostic(`${perSecond.toFixed(1)} commands/s for ${AGENTS} agents`);
   assert.ok(perSecond < 50, `${perSecond} commands/s`);
