@@ -15,7 +15,8 @@ export function bindThrough(link: Link, scope: Scope): Bind {
     for (const [key, count] of ended) link.tell('listener.ended', key, count);
     ended.clear();
   };
-  link.on<[string]>('listener.connection', ([key], socket) => {
+  link.on<[string, number]>('listener.connection', ([key, id], socket) => {
+    link.tell('listener.taken', id);
     const end = () => {
       if (ended.size === 0) scope.timeout(TELL_MS, tellEnded);
       ended.set(key, (ended.get(key) ?? 0) + 1);
@@ -27,9 +28,15 @@ export function bindThrough(link: Link, scope: Scope): Bind {
   });
   return async (listen, onConnection) => {
     const key = keyOf(listen);
-    takers.set(key, onConnection);
+    // Some may come along with the answer, before whoever listens has heard of it.
+    const early: Socket[] = [];
+    takers.set(key, (socket) => early.push(socket));
     const { network, address } = listen;
     const bound = await link.call<string>('listener.open', { network, address });
+    setImmediate(() => {
+      takers.set(key, onConnection);
+      for (const socket of early) onConnection(socket);
+    });
     let closed: Promise<void> | undefined;
     return {
       address: bound,

@@ -20,26 +20,48 @@ interface Shared {
   waiting: Socket[];
 }
 
+/** A connection on its way to a worker. */
+interface Handed {
+  readonly key: string;
+  readonly socket: Socket;
+}
+
 /** Connections that wait while all workers start again; further ones are closed. */
 const MAX_WAITING = 4096;
 
 /**
  * The listening sockets of a server with workers. They belong to the primary process, which accepts and hands each connection to the
  * worker that has the fewest of that listener: agents stay for days, so turns alone would leave a worker that was started
- * again without any. What stands in the backlog of a listener outlives its workers.
+ * again without any. What stands in the backlog of a listener outlives its workers, and so does a connection that was handed to a
+ * worker which died before it could say that it has it.
  */
 export class SharedListeners {
   readonly #listeners = new Map<string, Shared>();
+  readonly #handed = new Map<Link, Map<number, Handed>>();
+  readonly #release: (socket: Socket) => void;
+  #lastId = 0;
+
+  /** @param release lets go of this process's end of a connection that a worker has; default: closes it, which the worker's survives */
+  constructor(release: (socket: Socket) => void = (socket) => socket.destroy()) {
+    this.#release = release;
+  }
 
   /** Opens listeners for the worker at the other end of the link, as `bindThrough` asks there. */
   serve(link: Link): void {
+    const handed = new Map<number, Handed>();
+    this.#handed.set(link, handed);
     link.on<[Address]>('listener.open', async ([address]) => {
       const shared = this.#open(address);
       const { address: bound } = await shared.bound;
-      const taker = { link, connections: 0 };
-      shared.takers.add(taker);
-      for (const socket of shared.waiting.splice(0)) give(keyOf(address), shared, socket);
+      shared.takers.add({ link, connections: 0 });
+      for (const socket of shared.waiting.splice(0)) this.#give(keyOf(address), shared, socket);
       return bound;
+    });
+    link.on<[number]>('listener.taken', ([id]) => {
+      const taken = handed.get(id);
+      if (taken === undefined) return;
+      handed.delete(id);
+      this.#release(taken.socket);
     });
     link.on<[string, number]>('listener.ended', ([key, count]) => {
       for (const taker of this.#listeners.get(key)?.takers ?? []) if (taker.link === link) taker.connections -= count;
@@ -56,9 +78,16 @@ export class SharedListeners {
     });
   }
 
-  /** The worker has gone, and its connections with it. */
+  /** The worker has gone, and its connections with it; those that had not arrived go to others. */
   gone(link: Link): void {
     for (const shared of this.#listeners.values()) forget(shared, link);
+    const lost = [...(this.#handed.get(link)?.values() ?? [])];
+    this.#handed.delete(link);
+    for (const { key, socket } of lost) {
+      const shared = this.#listeners.get(key);
+      if (shared === undefined) socket.destroy();
+      else this.#give(key, shared, socket);
+    }
   }
 
   /** Closes what is still open, and the connections that nobody has taken. */
@@ -71,7 +100,7 @@ export class SharedListeners {
     const open = this.#listeners.get(key);
     if (open !== undefined) return open;
     const shared: Shared = {
-      bound: bindForOthers(address, (socket) => give(key, shared, socket)),
+      bound: bindForOthers(address, (socket) => this.#give(key, shared, socket)),
       takers: new Set(),
       waiting: [],
     };
@@ -86,21 +115,25 @@ export class SharedListeners {
     const listener = await shared.bound.catch(() => undefined);
     await listener?.close();
   }
-}
 
-/** Hands the connection to the taker with the fewest, the one that has waited longest among equals. */
-function give(key: string, shared: Shared, socket: Socket): void {
-  let chosen: Taker | undefined;
-  for (const taker of shared.takers) if (chosen === undefined || taker.connections < chosen.connections) chosen = taker;
-  if (chosen === undefined) {
-    if (shared.waiting.length >= MAX_WAITING) socket.destroy();
-    else shared.waiting.push(socket);
-    return;
+  /** Hands the connection to the taker with the fewest, the one that has waited longest among equals. */
+  #give(key: string, shared: Shared, socket: Socket): void {
+    let chosen: Taker | undefined;
+    for (const taker of shared.takers)
+      if (chosen === undefined || taker.connections < chosen.connections) chosen = taker;
+    if (chosen === undefined) {
+      if (shared.waiting.length >= MAX_WAITING) socket.destroy();
+      else shared.waiting.push(socket);
+      return;
+    }
+    shared.takers.delete(chosen);
+    shared.takers.add(chosen);
+    chosen.connections++;
+    const { link } = chosen;
+    const id = ++this.#lastId;
+    this.#handed.get(link)?.set(id, { key, socket });
+    link.hand('listener.connection', socket, key, id);
   }
-  shared.takers.delete(chosen);
-  shared.takers.add(chosen);
-  chosen.connections++;
-  chosen.link.hand('listener.connection', socket, key);
 }
 
 function forget(shared: Shared, link: Link): void {

@@ -18,9 +18,12 @@ export function startOwnProgram(args: readonly string[]): ChildProcess {
   });
 }
 
-/** Sends over the channel to a child. What cannot be sent any more is dropped: whoever watches the child knows. */
+/**
+ * Sends over the channel to a child. What cannot be sent any more is dropped: whoever watches the child knows. A socket that goes
+ * along stays open here, too.
+ */
 export function sendToChild(child: ChildProcess, message: LinkMessage, handle?: unknown): void {
-  if (child.connected) child.send(message, handle as never, {}, () => {});
+  if (child.connected) child.send(message, handle as never, { keepOpen: true }, () => {});
 }
 
 /** Whether another process of this program has started this one, and listens. */

@@ -27,6 +27,13 @@ export interface CrewOptions {
   readonly log: Log;
 }
 
+interface Ended {
+  readonly pid: number | undefined;
+  readonly end: WorkerEnd;
+  /** What the worker itself has said of it. */
+  readonly failure: string | undefined;
+}
+
 /** The workers of a server. Those that end before their time are started again, once all have been there together. */
 export class Crew {
   readonly #options: CrewOptions;
@@ -77,9 +84,10 @@ export class Crew {
     const { scope, random, log, readiness } = this.#options;
     const backoff = new Backoff(RESTART, { clock: scope.clock, random });
     do {
-      const { end, failure } = await this.#runOnce(number, ready);
+      const { pid, end, failure } = await this.#runOnce(number, ready);
+      const fields = { worker: number, worker_pid: pid, ...fieldsOf(end), error: failure };
       if (this.#starting.closed) {
-        if (end !== 0) log.warn('A worker has not left in order', { worker: number, ...fieldsOf(end), error: failure });
+        if (end !== 0) log.warn('A worker has not left in order', fields);
         return;
       }
       if (!this.#wasComplete) {
@@ -89,18 +97,14 @@ export class Crew {
       }
       readiness.set(nameOf(number), 'has ended, is started again');
       const delayMs = Math.round(backoff.nextMs());
-      log.error('A worker has ended, it is started again', {
-        worker: number,
-        ...fieldsOf(end),
-        error: failure,
-        delay_ms: delayMs,
-        hint: 'its own lines before this one may say why; a signal KILL is often the kernel out of memory (server.workers, server.memory)',
-      });
+      const hint =
+        'its own lines before this one may say why; a signal KILL is often the kernel out of memory (server.workers, server.memory)';
+      log.error('A worker has ended, it is started again', { ...fields, delay_ms: delayMs, hint });
       await this.#starting.sleep(delayMs);
     } while (!this.#starting.closed);
   }
 
-  async #runOnce(number: number, ready: () => void): Promise<{ end: WorkerEnd; failure: string | undefined }> {
+  async #runOnce(number: number, ready: () => void): Promise<Ended> {
     const { start, serve, scope, readiness, log } = this.#options;
     readiness.set(nameOf(number), 'starting');
     const worker = start(number);
@@ -122,7 +126,7 @@ export class Crew {
     watching.close();
     this.#workers.delete(number);
     stopServing();
-    return { end, failure };
+    return { pid, end, failure };
   }
 
   /** Asks now and then what the worker lacks. Who has nothing to say at all serves nobody, and is killed. */

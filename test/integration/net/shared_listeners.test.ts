@@ -17,7 +17,7 @@ const address = { network: 'tcp', address: '127.0.0.1:0' } as const;
 
 /** A primary process's listeners, and workers that greet with their names; all in this process. */
 function setUp(t: TestContext) {
-  const listeners = new SharedListeners();
+  const listeners = new SharedListeners(() => {}); // both ends of a connection are the same object here
   const scope = new Scope(systemClock);
   const clients: Socket[] = [];
   t.after(async () => {
@@ -94,6 +94,41 @@ test('the backlog outlives workers that die', async (t) => {
   const again = await worker('a again', { ...address });
   assert.equal(again.listener.address, a.listener.address);
   assert.equal((await asked).name, 'a again');
+});
+
+test('a connection that a worker has not taken when it dies goes to another one', async (t) => {
+  const { listeners, worker, ask } = setUp(t);
+  const { here, there } = linkedPair();
+  there.on('listener.taken', () => {});
+  listeners.serve(there);
+  here.on('listener.connection', () => {}); // dies before it can say anything
+  const { network, address: where } = address;
+  const bound = await here.call<string>('listener.open', { network, address: where });
+  const asked = ask({ address: bound, close: () => Promise.resolve() });
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  await worker('b');
+  gone(listeners, there);
+  assert.equal((await asked).name, 'b');
+});
+
+test('connections that waited come when the listener is known to whoever opened it', async (t) => {
+  const { listeners, worker } = setUp(t);
+  const a = await worker('a');
+  gone(listeners, a.link);
+  const client = connect(where(a.listener));
+  t.after(() => client.destroy());
+  await once(client, 'connect');
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  const { here, there } = linkedPair();
+  listeners.serve(there);
+  let opened: BoundListener | undefined;
+  const come = new Promise<boolean>((resolve) => {
+    const bind = bindThrough(here, new Scope(systemClock));
+    void bind(address, () => resolve(opened !== undefined)).then((listener) => {
+      opened = listener;
+    });
+  });
+  assert.equal(await come, true);
 });
 
 test('one that closes gets nothing more, and the last one closes the socket', async (t) => {
