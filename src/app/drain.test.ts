@@ -22,7 +22,7 @@ const config = {
   api: { listen: { listenGracePeriodMs: 0 } },
 } as unknown as Config;
 
-function setUp(from: Config = config) {
+function setUp(from: Config = config, together?: () => Promise<void>) {
   const clock = new FakeClock();
   const scope = new Scope(clock);
   const { log, lines } = recordingLog();
@@ -34,7 +34,7 @@ function setUp(from: Config = config) {
     accept: () => {},
     retire: () => done.push(`${name} retires`),
     prove: () => {},
-    stopAccepting: () => done.push(`${name} stops accepting`),
+    stopAccepting: async () => void done.push(`${name} stops accepting`),
     drain: () => done.push(`${name} drains`),
     whenIdle: () => new Promise((resolve) => becomeIdle.push(resolve)),
     close: () => done.push(`${name} closes`),
@@ -43,7 +43,8 @@ function setUp(from: Config = config) {
   let finished = false;
   const flush = () => Promise.resolve(void done.push('usage is reported'));
   const leave = () => void done.push('other nodes are told');
-  void drain({ config: from, fronts: [front('a'), front('b')], leave, flush, scope, log }).then(() => {
+  const worker = together && { own: front('own'), together };
+  void drain({ config: from, fronts: [front('a'), front('b')], worker, leave, flush, scope, log }).then(() => {
     finished = true;
   });
   return { clock, scope, lines, done, becomeIdle, finished: () => finished };
@@ -76,6 +77,23 @@ test('it is over when everything is idle', async () => {
   assert.deepEqual(lines, []);
   scope.close();
   assert.equal(clock.pendingTimers, 0);
+});
+
+test('a worker keeps its agents, and its siblings their way to them, until all workers have stopped accepting', async () => {
+  const allStopped = Promise.withResolvers<void>();
+  const { clock, done } = setUp(config, () => allStopped.promise);
+  clock.advance(5000);
+  await nextTurn();
+  assert.deepEqual(done, [...retired, 'own retires', 'a stops accepting', 'b stops accepting']);
+  allStopped.resolve();
+  await nextTurn();
+  assert.deepEqual(done.slice(-5), [
+    'own stops accepting',
+    'a drains',
+    'b drains',
+    'own drains',
+    'other nodes are told',
+  ]);
 });
 
 test('what still runs at the deadline is cut, and the log says so', async () => {

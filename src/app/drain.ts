@@ -6,6 +6,14 @@ import type { Scope } from '../runtime/scope.ts';
 /** When the proxy is off there is no grace period in the file: upstream's default for it. */
 const DEFAULT_SHUTDOWN_GRACE_MS = 3_600_000;
 
+/** What a worker leaves with: requests that its siblings have taken may need its agents. */
+interface LeavingWorker {
+  /** The private API for the siblings. */
+  readonly own: Front;
+  /** Resolves when no sibling takes requests any more. */
+  together(): Promise<void>;
+}
+
 /**
  * Leaves without dropping anything (docs/protocol/listeners.md, leaving): balancers get time to notice, and connections that they
  * keep for later end with their next answer; then nobody new is let in and agents are told to connect elsewhere, then the
@@ -14,6 +22,8 @@ const DEFAULT_SHUTDOWN_GRACE_MS = 3_600_000;
 export async function drain(options: {
   config: Config;
   fronts: readonly Front[];
+  /** Set in a worker. */
+  worker?: LeavingWorker | undefined;
   /** Tells other nodes that this one is leaving. */
   leave: () => void;
   /** Reports what was counted. */
@@ -21,13 +31,19 @@ export async function drain(options: {
   scope: Scope;
   log: Log;
 }): Promise<void> {
-  const { config, fronts, leave, flush, scope, log } = options;
+  const { config, worker, leave, flush, scope, log } = options;
+  const entries = options.fronts;
+  const fronts = worker === undefined ? entries : [...entries, worker.own];
   for (const front of fronts) front.retire();
   await scope.sleep(graceMs(config));
 
   // What stands in the listeners' backlogs is accepted in the event loop's next turn, at whose end they close.
   await new Promise((resolve) => setImmediate(resolve));
-  for (const front of fronts) front.stopAccepting();
+  await Promise.all(entries.map((front) => front.stopAccepting()));
+  if (worker !== undefined) {
+    await worker.together();
+    await worker.own.stopAccepting();
+  }
   for (const front of fronts) front.drain();
   leave();
 

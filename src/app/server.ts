@@ -66,12 +66,20 @@ export async function runServer(options: ServerOptions): Promise<void> {
   const readiness = new Readiness();
   readiness.set('server', 'starting');
   try {
-    const { fronts, leave, flush } = await openFronts({ ...options, log }, scope, readiness);
+    const { fronts, own, leave, flush } = await openFronts({ ...options, log }, scope, readiness);
     readiness.set('server', undefined);
     worker?.ready();
     await aborted(signal);
     readiness.set('server', 'shutting down');
-    await drain({ config, fronts, leave, flush, scope, log });
+    await drain({
+      config,
+      fronts,
+      worker: worker && own && { own, together: worker.together },
+      leave,
+      flush,
+      scope,
+      log,
+    });
   } finally {
     scope.close();
     await tracker.flush();
@@ -83,7 +91,7 @@ async function openFronts(
   { config, log, droppedLogLines, worker }: ServerOptions,
   scope: Scope,
   readiness: Readiness,
-): Promise<{ fronts: Front[]; leave: () => void; flush: () => Promise<void> }> {
+): Promise<{ fronts: Front[]; own: Front | undefined; leave: () => void; flush: () => Promise<void> }> {
   const random = systemRandom;
   const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
   const base = { scope, log, random, bind: worker?.bind, tracer };
@@ -245,7 +253,6 @@ async function openFronts(
   if (worker === undefined) logOwnUrls(log, privateApi);
   const siblings = worker && others && new Siblings({ ...base, peers: others.peers, siblingsOf: worker.siblingsOf });
   const nodesApi = privateApi && (await openPrivateApi({ ...nodeApi, config: privateApi, siblings }));
-  if (ownApi !== undefined) isOpen('workerServer', ownApi.front);
   if (nodesApi !== undefined) isOpen('privateApiServer', nodesApi.front);
   const { kubernetesApi } = config.agent;
   if (kubernetesApi !== undefined) {
@@ -273,7 +280,7 @@ async function openFronts(
     nodesApi?.leave();
     void store.tunnelDirectory.leave();
   };
-  return { fronts, leave, flush };
+  return { fronts, own: ownApi?.front, leave, flush };
 }
 
 function aborted(signal: AbortSignal): Promise<void> {

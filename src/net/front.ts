@@ -49,8 +49,8 @@ export interface Front {
   prove(connection: Duplex): void;
   /** HTTP/1.1 connections end with their next answer: whoever keeps some open for later is told in time. */
   retire(): void;
-  /** Closes the listening sockets; connections go on. Idempotent. */
-  stopAccepting(): void;
+  /** Closes the listening sockets; connections go on. Resolves when there will be no further one. Idempotent. */
+  stopAccepting(): Promise<void>;
   /** GOAWAY to HTTP/2 clients, whose sessions are aged from now on; HTTP/1.1 connections close when they are idle. */
   drain(): void;
   /** Resolves when no connection is left; after `drain` that comes by itself, when requests are over. */
@@ -145,6 +145,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     },
     stopAccepting() {
       stopped ??= listener.close();
+      return stopped;
     },
     drain() {
       // Connections that are handed over until the listener has closed are to hear of it too.
@@ -158,7 +159,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       if (connections.size > 0) await new Promise<void>((resolve) => waiters.push(resolve));
     },
     close() {
-      front.stopAccepting();
+      void front.stopAccepting();
       for (const socket of connections) socket.destroy();
       scope.close();
     },

@@ -26,6 +26,7 @@ import { startUsageReports, type Usage } from '../usage.ts';
 import { Crew } from './crew.ts';
 import { MergedMetrics } from './merged_metrics.ts';
 import { createPrivateFolder } from './private_folder.ts';
+import { Rendezvous } from './rendezvous.ts';
 import { shareOf } from './share.ts';
 import type { StartMessage } from './start_message.ts';
 import { startWorkerProcess } from './worker_process.ts';
@@ -106,6 +107,7 @@ function createCrew(
 ): Crew {
   const { scope, readiness, listeners, store, board, usageCounters } = shared;
   const folder = scope.own(createPrivateFolder());
+  const rendezvous = new Rendezvous(scope);
   const secret = systemRandom.bytes(32);
   const packed = packConfig(shareOf(config, config.server.workers));
   return new Crew({
@@ -122,10 +124,13 @@ function createCrew(
       link.on('worker.start', (): StartMessage => ({ config: packed, number, ownSocket, secret }));
       link.on('worker.joins', () => board.join(ownUrl, link));
       link.on<[bigint]>('store.nodesOf', ([agentId]) => store.tunnelDirectory.nodesOf(agentId));
+      rendezvous.join(number);
+      link.on('worker.closed', () => rendezvous.arrive(number));
       listeners.serve(link);
       const unsubscribe = serveStore(link, store);
       collectUsage(link, usageCounters);
       return () => {
+        rendezvous.leave(number);
         listeners.gone(link);
         board.leave(ownUrl);
         unsubscribe();

@@ -58,6 +58,7 @@ function createPlace({ link, start, config, log }: WorkerOptions, scope: Scope):
       link.on('worker.metrics', () => metrics.registry.getMetricsAsJSON());
     },
     ready: () => link.tell('worker.ready'),
+    together: () => link.call<void>('worker.closed').catch(() => {}),
   };
 }
 

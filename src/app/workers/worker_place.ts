@@ -19,4 +19,6 @@ export interface WorkerPlace {
   observe(own: { readonly readiness: Readiness; readonly metrics: Metrics }): void;
   /** All ports are open. */
   ready(): void;
+  /** This worker takes no requests any more, and leaves. Resolves when that is so of all workers. */
+  together(): Promise<void>;
 }
