@@ -104,6 +104,16 @@ describe('two workers', { skip }, () => {
     });
   }
 
+  test('SIGUSR2 has each of them tell its state', async () => {
+    const cluster = await start();
+    const { server } = cluster;
+    server.signal('SIGUSR2');
+    for (const number of [1, 2]) {
+      await server.waitForLog(`of worker ${number}`, ({ msg, worker }) => msg === 'Debug state' && worker === number);
+    }
+    await cluster.stop();
+  });
+
   test('with TLS', async () => {
     const cluster = await start({ tls: makeTls() });
     assert.deepEqual(await askOften(cluster), allHello);

@@ -31,7 +31,7 @@ function setUp(size: number) {
       const { promise, resolve } = Promise.withResolvers<WorkerEnd>();
       started.push({ number, link: there, end: resolve });
       there.on('worker.shutdown', () => resolve(0));
-      return { number, pid: 100 + number, link: here, ended: promise, kill: () => resolve('SIGKILL') };
+      return { number, pid: 100 + number, link: here, ended: promise, signal: (name) => resolve(name) };
     },
     serve(number) {
       served.push(`+${number}`);

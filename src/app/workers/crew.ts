@@ -54,6 +54,11 @@ export class Crew {
     for (const { link } of this.#workers.values()) yield link;
   }
 
+  /** Sends a signal to all workers. */
+  signal(name: NodeJS.Signals): void {
+    for (const worker of this.#workers.values()) worker.signal(name);
+  }
+
   /**
    * Resolves when all workers are ready, or the crew is told to leave before.
    * @throws AppError what the first of them says that cannot start
@@ -144,7 +149,7 @@ export class Crew {
           worker_pid: worker.pid,
           hint: 'its event loop stands still; it is started again. Should it recur, please report it',
         });
-        worker.kill();
+        worker.signal('SIGKILL');
         return;
       }
     }
@@ -152,7 +157,7 @@ export class Crew {
 
   #kill(): void {
     this.#starting.close();
-    for (const worker of this.#workers.values()) worker.kill();
+    for (const worker of this.#workers.values()) worker.signal('SIGKILL');
   }
 }
 

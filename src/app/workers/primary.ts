@@ -16,6 +16,7 @@ import { serveStore } from '../../store/shared/dispatcher.ts';
 import { TunnelBoard } from '../../store/shared/tunnel_board.ts';
 import { collectUsage } from '../../store/shared/usage_hand_over.ts';
 import type { Store } from '../../store/store.ts';
+import { type Inspected, mountDebug } from '../debug.ts';
 import { longestDrainMs } from '../drain.ts';
 import { logOwnUrls } from '../front_log.ts';
 import { observabilityLimits } from '../limits.ts';
@@ -69,6 +70,8 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
     };
     const { registry, scrapes } = createMetrics(observed, scope, config.server.metrics);
     const merged = new MergedMetrics({ ...base, own: registry, links: () => crew.links() });
+    const { debug } = config.server;
+    const inspected: Inspected = { ...observed, fronts: new Map(), waitingRequests: () => 0 };
     await openObservability({
       ...base,
       config: config.observability,
@@ -77,7 +80,9 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
       scrapes: config.server.metrics
         ? { page: (accept, encoding) => scrapes.page(accept, encoding, () => merged.collect()) }
         : undefined,
+      mount: debug.enabled ? (app) => mountDebug(app, debug, inspected, scope) : undefined,
     });
+    passOnSignal('SIGUSR2', crew, scope); // they tell their state (docs/operations.md, debugging)
     logOwnUrls(log, config.privateApi);
     log.info('Starting workers', { workers: config.server.workers });
     const shutdown = aborted(signal);
@@ -141,6 +146,13 @@ function createCrew(
     random: systemRandom,
     log,
   });
+}
+
+/** Has the workers hear of a signal that would otherwise end this process. */
+function passOnSignal(name: NodeJS.Signals, crew: Crew, scope: Scope): void {
+  const passOn = () => crew.signal(name);
+  process.on(name, passOn);
+  scope.own({ close: () => process.off(name, passOn) });
 }
 
 /** One process tells GitLab what all have counted. */

@@ -10,7 +10,7 @@ export interface WorkerProcess {
   readonly link: Link;
   /** When it has ended and its last line has been read. Never rejects. */
   readonly ended: Promise<WorkerEnd>;
-  kill(): void;
+  signal(name: NodeJS.Signals): void;
 }
 
 /** How a process ended: its exit status, the signal's name, or why there was none. */
@@ -36,7 +36,7 @@ export function startWorkerProcess(
       link.break(`worker ${number} has ended`);
       return end;
     }),
-    kill: () => void child.kill('SIGKILL'),
+    signal: (name) => void child.kill(name),
   };
 }
 
