@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
+import { freePort } from '../../support/endpoint.ts';
 import { startGitLab } from '../../support/gitlab/gitlab.ts';
 import { grpcConnection } from '../../support/grpc_client.ts';
 import { rawConnection } from '../../support/http1.ts';
@@ -23,6 +24,19 @@ trouble('Other nodes cannot reach this one', async (shown) => {
   );
   assert.equal(line.level, 'warn');
   shows(line.msg, shown);
+  await server.kill();
+  await gitlab.close();
+});
+
+trouble('Redis is away', async (shown) => {
+  const gitlab = await startGitLab();
+  const address = `127.0.0.1:${await freePort()}`;
+  const server = await startServer({ gitlab, config: { redis: { server: { address } } } });
+  await logs(server, shown);
+  const { host, port } = server.endpoints.observability;
+  const answer = await fetch(`http://${host}:${port}/readiness`);
+  assert.equal(answer.status, 200);
+  shows(await answer.text(), shown);
   await server.kill();
   await gitlab.close();
 });
