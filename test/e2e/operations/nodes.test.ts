@@ -2,13 +2,17 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { createServer } from 'node:net';
+import { startAgent } from '../../support/agent/agent.ts';
 import { freePort } from '../../support/endpoint.ts';
 import { startGitLab } from '../../support/gitlab/gitlab.ts';
 import { grpcConnection } from '../../support/grpc_client.ts';
+import { ask } from '../../support/http_client.ts';
 import { rawConnection } from '../../support/http1.ts';
 import { railsJwt } from '../../support/internal_api.ts';
 import { logs, shows, trouble } from '../../support/operations_page.ts';
+import { noRedis, startRedis } from '../../support/redis.ts';
 import { startServer } from '../../support/server.ts';
+import { eventually } from '../../support/wait.ts';
 
 trouble('Other nodes cannot reach this one', async (shown) => {
   const gitlab = await startGitLab();
@@ -26,6 +30,37 @@ trouble('Other nodes cannot reach this one', async (shown) => {
   shows(line.msg, shown);
   await server.kill();
   await gitlab.close();
+});
+
+trouble('A node does not reach another one', async (shown) => {
+  if (noRedis !== false) throw new Error(noRedis);
+  const redis = await startRedis(undefined);
+  const gitlab = await startGitLab();
+  const config = { redis: { server: { address: redis.address } } };
+  const server = await startServer({ gitlab, config });
+  // It says that it is where nobody listens.
+  const env = { OWN_PRIVATE_API_URL: `grpc://127.0.0.1:${await freePort()}` };
+  const other = await startServer({ gitlab, config, env });
+  const agent = await startAgent({
+    kasAddress: `grpc://127.0.0.1:${other.endpoints.agent.port}`,
+    token: 'agent-token-1',
+    cluster: { server: 'http://127.0.0.1:9' },
+  });
+  const ofAgent = { path: '/k8s-proxy/x', headers: { authorization: 'Bearer pat:1:alice-pat' } };
+  await eventually('the agent at its node', async () => {
+    const answer = await ask(other.endpoints.kubernetesApi, ofAgent);
+    return !answer.text.includes('not found');
+  });
+  const asking = new AbortController();
+  const asked = ask(server.endpoints.kubernetesApi, { ...ofAgent, signal: asking.signal });
+  asked.catch(() => {});
+  await logs(server, shown);
+  asking.abort();
+  await agent.close();
+  await server.kill();
+  await other.kill();
+  await gitlab.close();
+  await redis.stop();
 });
 
 trouble('Redis is away', async (shown) => {
