@@ -4,12 +4,12 @@ import net from 'node:net';
 import process from 'node:process';
 import { measureConfiguration } from './agent_configuration.ts';
 import { measureInternalApi } from './internal_api.ts';
-import { cpuMs, executable, pause, type Rig, rssMiB, Stage } from './stage.ts';
+import { cpuMs, executable, pause, type Rig, rssMiB, Stage, withChildren } from './stage.ts';
 
 /**
  * The product beside the relay, by turns, with the same agent, cluster and load: ratios, never bare times.
  * `npm run bench [-- SCENARIO…] [--rounds N]`; scenarios: get, latency, download, stalled, distance, start, internal,
- * configuration, observability
+ * configuration, observability, workers
  */
 const rounds = Number(/--rounds[= ](\d+)/.exec(process.argv.slice(2).join(' '))?.[1] ?? 5);
 const chosen = process.argv.slice(2).filter((word) => /^[a-z]/.test(word));
@@ -223,11 +223,58 @@ async function observability(stage: Stage): Promise<void> {
   for (const rig of rigs) rig.stop();
 }
 
+/** Two workers beside one. What is to be had from them on a machine with cores to spare is what the busiest process can do. */
+async function workers(stage: Stage): Promise<void> {
+  for (const [pods, which] of [
+    [2, 'an agent with each worker'],
+    [1, 'one agent, with one of them'],
+  ] as const) {
+    const rigs = [
+      await stage.product('grpc', undefined, { workers: 2, pods }),
+      await stage.product('grpc', undefined, { workers: 1, pods }),
+    ];
+    for (const rig of rigs) await stage.load(rig, '/pods', 64, 3);
+    const perSecond: number[][] = [[], []];
+    const cpu: number[][] = [[], []];
+    const capacity: number[][] = [[], []];
+    for (let round = 0; round < rounds; round++) {
+      for (const i of round % 2 === 0 ? [0, 1] : [1, 0]) {
+        const rig = rigs[i]!;
+        const pids = withChildren(rig.pid);
+        const before = pids.map(cpuMs);
+        const { requests: count, errors } = await stage.load(rig, '/pods', 64, 3);
+        if (errors > 0) throw new Error(`${errors} errors`);
+        const used = pids.map((pid, p) => cpuMs(pid) - before[p]!);
+        perSecond[i]!.push(count / 3);
+        cpu[i]!.push((used.reduce((sum, ms) => sum + ms, 0) * 1000) / count);
+        capacity[i]!.push((count * 1000) / Math.max(...used));
+      }
+    }
+    const [two, one] = [0, 1] as const;
+    const what = `two workers (product) and one (relay), ${which}`;
+    compare(`requests in a second of the busiest process, ${what}`, '', capacity[two]!, capacity[one]!, '≥ 1.6');
+    compare(`requests/s here, ${what}`, '', perSecond[two]!, perSecond[one]!, '');
+    compare(`CPU per request, all processes of the server, ${what}`, 'µs', cpu[two]!, cpu[one]!, '');
+    for (const rig of rigs) rig.stop();
+  }
+}
+
 async function internal(): Promise<void> {
   for (const { what, value, goal } of await measureInternalApi()) tell(what, value, goal);
 }
 
-const scenarios = { get, latency, download, stalled, distance, start, internal, configuration, observability };
+const scenarios = {
+  get,
+  latency,
+  download,
+  stalled,
+  distance,
+  start,
+  internal,
+  configuration,
+  observability,
+  workers,
+};
 
 const stage = new Stage();
 try {

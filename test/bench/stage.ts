@@ -24,6 +24,9 @@ export interface Rig {
 export interface Settings {
   readonly level?: 'debug' | 'info' | 'error';
   readonly metrics?: boolean;
+  readonly workers?: number;
+  /** How many pods the agent has. */
+  readonly pods?: number;
 }
 
 /** The processes of a bench: everything on free loopback ports, everything killed by `close`. */
@@ -49,8 +52,9 @@ export class Stage {
   ): Promise<Rig> {
     const { kas, agentPort, httpPort } = await this.#startKas(more);
     await listening(httpPort);
-    const agent = this.#agent(`${scheme}://127.0.0.1:${(await agentPath?.(agentPort)) ?? agentPort}`);
-    const rig = this.#rig('product', kas, agent, httpPort, 'pat:1:bench-user-token');
+    const address = `${scheme}://127.0.0.1:${(await agentPath?.(agentPort)) ?? agentPort}`;
+    const agents = Array.from({ length: more.pods ?? 1 }, () => this.#agent(address));
+    const rig = this.#rig('product', kas, agents, httpPort, 'pat:1:bench-user-token');
     await answering(rig);
     return rig;
   }
@@ -62,7 +66,7 @@ export class Stage {
     return { pid: kas.pid!, startSeconds: (performance.now() - startedMs) / 1000, stop: () => kas.kill('SIGKILL') };
   }
 
-  async #startKas({ level = 'info', metrics = true }: Settings = {}): Promise<{
+  async #startKas({ level = 'info', metrics = true, workers = 1 }: Settings = {}): Promise<{
     kas: ChildProcess;
     agentPort: number;
     httpPort: number;
@@ -79,7 +83,7 @@ export class Stage {
   listen: { address: "127.0.0.1:${agentPort}", websocket: true, listen_grace_period: 0.1s }
   kubernetes_api: { listen: { address: "127.0.0.1:${httpPort}", listen_grace_period: 0.1s } }
 observability: { listen: { address: "127.0.0.1:${observabilityPort}" }, logging: { level: ${level} } }
-server: { metrics: ${metrics} }
+server: { metrics: ${metrics}, workers: ${workers} }
 standalone:
   agents: [{ id: 1, name: bench, token_file: agent.token }]
   users: [{ name: bench, token_file: user.token, agents: [1], access_as: agent }]
@@ -102,7 +106,7 @@ standalone:
     ]);
     await listening(httpPort);
     const agent = this.#agent(`grpc://127.0.0.1:${(await agentPath?.(agentPort)) ?? agentPort}`);
-    const rig = this.#rig('relay', relay, agent, httpPort, 'pat:1:none');
+    const rig = this.#rig('relay', relay, [agent], httpPort, 'pat:1:none');
     await answering(rig);
     return rig;
   }
@@ -131,9 +135,9 @@ standalone:
     rmSync(this.#folder, { recursive: true, force: true });
   }
 
-  #rig(name: string, server: ChildProcess, agent: ChildProcess, port: number, token: string): Rig {
+  #rig(name: string, server: ChildProcess, agents: readonly ChildProcess[], port: number, token: string): Rig {
     const stop = (): void => {
-      agent.kill('SIGKILL');
+      for (const agent of agents) agent.kill('SIGKILL');
       server.kill('SIGKILL');
     };
     return { name, pid: server.pid!, port, token, stop };
@@ -187,6 +191,14 @@ export function cpuMs(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
   const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   return ((Number(fields[11]) + Number(fields[12])) / ticksPerSecond) * 1000;
+}
+
+/** A process and those that it has started. */
+export function withChildren(pid: number): number[] {
+  return [
+    pid,
+    ...readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').filter(Boolean).map(Number),
+  ];
 }
 
 /** Resident memory of a process, in MiB. */
