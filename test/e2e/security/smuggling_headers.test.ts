@@ -10,6 +10,7 @@ import { connectOptions } from '../../support/endpoint.ts';
 import { rawConnection, rawExchange } from '../../support/http1.ts';
 import { nginxProgram, startNginx } from '../../support/nginx.ts';
 import { makeTls } from '../../support/tls.ts';
+import { delay, eventually } from '../../support/wait.ts';
 
 const token = 'Authorization: Bearer ci:1:job-agent\r\n';
 
@@ -161,14 +162,44 @@ describe('headers', () => {
     return head.toString('latin1') + payload;
   };
 
+  /** A request as bytes of HTTP/2, up to the time when its stream has been dealt with. */
+  const sendBytes = async (path: string, block: string) => {
+    const raw = await rawConnection(cluster.server.endpoints.kubernetesApi);
+    const start =
+      literal(':authority', 'k') + literal(':path', path) + literal('authorization', 'Bearer ci:1:job-agent');
+    raw.write(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(4, 0, 0, '')}${frame(1, 5, 1, `\x82\x86${start}${block}`)}`);
+    raw.write(frame(6, 0, 0, 'pingpong'));
+    await raw.readUntil('pingpong').catch(() => '');
+    await delay(100);
+    raw.close();
+  };
+
+  test('HTTP/2 bytes: a decent request arrives', async () => {
+    const before = timesAsked(cluster);
+    await sendBytes('/k8s-proxy/x', literal('x-a', 'b'));
+    await eventually('the cluster to hear of it', () => timesAsked(cluster) === before + 1);
+  });
+
+  // nghttp2 leaves such fields out, where RFC 9113 would have it refuse the request: nothing of them may get through.
   for (const [name, block] of [
     ['CR and LF in a value', literal('x-a', 'b\r\nimpersonate-user: admin')],
     ['LF in a value', literal('x-a', 'b\nx: y')],
     ['NUL in a value', literal('x-a', 'b\0c')],
     ['CR and LF in a name', literal('x-a\r\nx', 'b')],
     ['a colon in a name', literal('x-a: b', 'c')],
-    ['an upper-case name', literal('X-A', 'b')],
     ['a blank in a name', literal('x a', 'b')],
+  ] as const)
+    test(`HTTP/2 bytes: ${name}: the field does not arrive, and nothing that was in it`, async () => {
+      const before = timesAsked(cluster);
+      await sendBytes('/k8s-proxy/x', block);
+      const heard = cluster.backend.requests.slice(before);
+      assert.ok(heard.length <= 1);
+      for (const { rawHeaders } of heard)
+        assert.doesNotMatch(rawHeaders.join('\n'), /^(x|x-a.*|x a|impersonate-.*)$/im);
+    });
+
+  for (const [name, block] of [
+    ['an upper-case name', literal('X-A', 'b')],
     ['a second :path', literal(':path', '/k8s-proxy/y')],
     ['a second :method', literal(':method', 'DELETE')],
     ['a pseudo-header that there is not', literal(':impersonate', 'admin')],
@@ -182,14 +213,7 @@ describe('headers', () => {
     test(`HTTP/2 bytes: ${name}: the stream is refused, the cluster hears nothing`, async () => {
       const before = timesAsked(cluster);
       const path = name === 'a :path with a line end' ? '/k8s-proxy/x\r\nx: y' : '/k8s-proxy/x';
-      const raw = await rawConnection(cluster.server.endpoints.kubernetesApi);
-      const start = literal(':path', path) + literal('authorization', 'Bearer ci:1:job-agent');
-      raw.write(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(4, 0, 0, '')}${frame(1, 5, 1, `\x82\x86${start}${block}`)}`);
-      // A PING after it: when its answer is there, the stream has been dealt with.
-      raw.write(frame(6, 0, 0, 'pingpong'));
-      await raw.readUntil('pingpong').catch(() => '');
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      raw.close();
+      await sendBytes(path, block);
       assert.equal(timesAsked(cluster), before);
     });
 

@@ -1,0 +1,82 @@
+// What one connection and one message may have: streams, header lines, bytes.
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import type { Cluster } from '../../support/cluster.ts';
+import { startEchoCluster } from '../../support/echo_cluster.ts';
+import { grpcConnection } from '../../support/grpc_client.ts';
+import { rawConnection } from '../../support/http1.ts';
+import { limitCount } from '../../support/limit_count.ts';
+import { eventually, within } from '../../support/wait.ts';
+
+const connectPath = '/gitlab.agent.reverse_tunnel.rpc.ReverseTunnel/Connect';
+const REFUSED_STREAM = 7;
+
+describe('sizes', () => {
+  let cluster: Cluster;
+  before(async () => {
+    const limits = { header_bytes: '16KiB', message_bytes: '256KiB', streams_per_connection: 50 };
+    const paths = { '/watch': (_: unknown, response: { write(text: string): void }) => response.write('{}\n') };
+    cluster = await startEchoCluster({ paths, config: { server: { limits } } });
+  });
+  after(() => cluster.stop());
+
+  test('header lines', async () => {
+    const ask = async (bytes: number) => {
+      const headers = { 'x-big': 'x'.repeat(bytes) };
+      return (await cluster.ask({ path: '/x', token: 'ci:1:job-agent', headers })).status;
+    };
+    assert.equal(await ask(15 << 10), 200);
+    assert.equal(await ask(24 << 10), 431);
+    assert.equal(await limitCount(cluster.server, 'header_bytes', 'kubernetes_api'), 1);
+  });
+
+  test('a message, as it comes and when it is inflated', async () => {
+    const connection = await grpcConnection(cluster.server.endpoints.agent);
+    for (const [gzip, bytes] of [
+      [false, Buffer.alloc((256 << 10) + 1)],
+      [true, gzipSync(Buffer.alloc((256 << 10) + 1))],
+    ] as const) {
+      const call = connection.call(connectPath, { token: 'agent-token-2', gzip });
+      const prefix = Buffer.alloc(5);
+      prefix[0] = gzip ? 1 : 0;
+      prefix.writeUInt32BE(bytes.length, 1);
+      call.sendRaw(Buffer.concat([prefix, bytes]));
+      assert.equal((await within('the status', 5000, call.status)).code, 8);
+    }
+    assert.equal(await limitCount(cluster.server, 'message_bytes', 'agent_api'), 2);
+    connection.close();
+  });
+
+  test('streams, also of a client that has not read our SETTINGS', async () => {
+    const frame = (type: number, flags: number, stream: number, payload = '') => {
+      const head = Buffer.alloc(9);
+      head.writeUIntBE(payload.length, 0, 3);
+      head[3] = type;
+      head[4] = flags;
+      head.writeUInt32BE(stream, 5);
+      return head.toString('latin1') + payload;
+    };
+    const literal = (name: string, value: string) =>
+      `\x00${String.fromCharCode(name.length)}${name}${String.fromCharCode(value.length)}${value}`;
+    const block = `\x82\x86${literal(':authority', 'k')}${literal(':path', '/k8s-proxy/watch')}${literal('authorization', 'Bearer ci:1:job-agent')}`;
+    const raw = await rawConnection(cluster.server.endpoints.kubernetesApi);
+    let received = '';
+    raw.socket.on('data', (chunk: Buffer) => {
+      received += chunk.toString('latin1');
+    });
+    const streams = Array.from({ length: 60 }, (_, i) => frame(1, 5, 2 * i + 1, block)).join('');
+    raw.write(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(4, 0, 0)}${streams}`);
+    // RST_STREAM with that code, of streams 101 to 119.
+    const refusals = () =>
+      Array.from({ length: 60 }, (_, i) =>
+        frame(3, 0, 2 * i + 1, `\0\0\0${String.fromCharCode(REFUSED_STREAM)}`),
+      ).filter((reset) => received.includes(reset));
+    await eventually('ten refusals', () => refusals().length === 10);
+    await eventually('the metric', async () => {
+      return (await limitCount(cluster.server, 'streams_per_connection', 'kubernetes_api')) >= 1;
+    });
+    raw.close();
+    assert.equal((await cluster.ask({ path: '/x', token: 'ci:1:job-agent' })).status, 200);
+  });
+});
