@@ -5,7 +5,7 @@ import type { Scope } from '../../runtime/scope.ts';
 import { type RedisAddress, RedisLink } from './link.ts';
 import { RedisError } from './redis_error.ts';
 import { asArray, type Command } from './reply.ts';
-import { findMaster } from './sentinel.ts';
+import { findMaster, type HostPort, type Sentinels, watchMaster } from './sentinel.ts';
 import { TlsContext } from './tls_context.ts';
 
 const CLIENT_NAME = 'gitlab-kas';
@@ -24,57 +24,63 @@ export class RedisDialer {
   }
 
   /**
-   * @param scope what the connection lives in
+   * @param scope of the connection: closed when it has ended
    * @throws RedisError that says what is wrong and, where it can be known, what to do
    */
   async dial(scope: Scope): Promise<RedisLink> {
-    const { dialTimeoutMs, writeTimeoutMs, username, password, databaseIndex, endpoint } = this.#config;
-    const times = { dialTimeoutMs, answerTimeoutMs: writeTimeoutMs, scope };
-    const sentinel = 'masterName' in endpoint ? endpoint : undefined;
-    const address = sentinel === undefined ? this.#address() : await this.#master(sentinel, scope);
-    const link = await RedisLink.dial({ address, tls: this.#tls?.get(), ...times });
-    try {
+    const { network, endpoint } = this.#config;
+    if ('address' in endpoint) {
+      const { address } = endpoint;
+      const link = await this.#logIn(network === 'unix' ? { path: address } : splitAddress(address), scope);
+      return prepared(link, () => link.send(['PING']));
+    }
+    const sentinels = this.#sentinels(endpoint, scope);
+    const master = await findMaster(sentinels);
+    const link = await this.#logIn(master, scope);
+    await prepared(link, () => requireMaster(link));
+    void watchMaster(sentinels, master, link, scope);
+    return link;
+  }
+
+  async #logIn(address: RedisAddress, scope: Scope): Promise<RedisLink> {
+    const { dialTimeoutMs, writeTimeoutMs, username, password, databaseIndex } = this.#config;
+    const tls = this.#tls?.get();
+    const link = await RedisLink.dial({ address, tls, dialTimeoutMs, answerTimeoutMs: writeTimeoutMs, scope });
+    return prepared(link, async () => {
       await login(link, username, password, 'redis.password_file');
       if (databaseIndex !== 0) await link.send(['SELECT', String(databaseIndex)]);
       // A name for CLIENT LIST; a user that may not give itself one works as well.
       link.send(['CLIENT', 'SETNAME', CLIENT_NAME]).catch(() => {});
-      if (sentinel !== undefined) await requireMaster(link);
-      else await link.send(['PING']);
-      return link;
-    } catch (error) {
-      link.close(error as RedisError);
-      throw error;
-    }
+    });
   }
 
-  #address(): RedisAddress {
-    const { network, endpoint } = this.#config;
-    const { address } = endpoint as { address: string };
-    return network === 'unix' ? { path: address } : splitAddress(address);
-  }
-
-  async #master(sentinel: RedisSentinelConfig, scope: Scope): Promise<RedisAddress> {
+  #sentinels({ masterName, addresses, password }: RedisSentinelConfig, scope: Scope): Sentinels {
     const { dialTimeoutMs, writeTimeoutMs, username } = this.#config;
     const tls = this.#sentinelTls?.get();
-    return findMaster({
-      masterName: sentinel.masterName,
-      addresses: sentinel.addresses.map(splitAddress),
+    return {
+      masterName,
+      addresses: addresses.map(splitAddress),
       async dial(address) {
         const link = await RedisLink.dial({ address, tls, dialTimeoutMs, answerTimeoutMs: writeTimeoutMs, scope });
-        try {
-          await login(link, username, sentinel.password, 'redis.sentinel.sentinel_password_file');
-          return link;
-        } catch (error) {
-          link.close(error as RedisError);
-          throw error;
-        }
+        return prepared(link, () => login(link, username, password, 'redis.sentinel.sentinel_password_file'));
       },
-    });
+    };
+  }
+}
+
+/** The connection, closed if `prepare` fails. */
+async function prepared(link: RedisLink, prepare: () => Promise<unknown>): Promise<RedisLink> {
+  try {
+    await prepare();
+    return link;
+  } catch (error) {
+    link.close(error as RedisError);
+    throw error;
   }
 }
 
 /** As configuration and sentinels write it; brackets around IPv6 addresses. Checked with the configuration. */
-function splitAddress(address: string): { host: string; port: number } {
+function splitAddress(address: string): HostPort {
   const colon = address.lastIndexOf(':');
   const host = address.slice(0, colon).replace(/^\[(.*)\]$/, '$1');
   return { host: host === '' ? 'localhost' : host, port: Number(address.slice(colon + 1)) };

@@ -76,6 +76,20 @@ trouble('Redis is away', async (shown) => {
   await gitlab.close();
 });
 
+trouble('Redis refuses the password', async (shown) => {
+  if (noRedis !== false) throw new Error(noRedis);
+  const gitlab = await startGitLab();
+  const redis = await startRedis(undefined, { config: ['requirepass one'], password: 'one' });
+  const server = await startServer({
+    gitlab,
+    config: { redis: { server: { address: redis.address }, password: 'other' } },
+  });
+  await logs(server, shown);
+  await server.stop();
+  await gitlab.close();
+  await redis.stop();
+});
+
 trouble('Nodes have different secrets', async (shown) => {
   const gitlab = await startGitLab();
   const server = await startServer({ gitlab });
