@@ -23,9 +23,6 @@ export function createOpenConnections(config: LimitsConfig, log: Log, limit = fi
   return { max, open: 0 };
 }
 
-/** Connections for probes and metrics, which have to be possible when all others are taken. */
-const OBSERVABILITY_CONNECTIONS = 32;
-
 /** What each listener with credentials takes. */
 export function createFrontLimits(
   config: LimitsConfig,
@@ -35,9 +32,13 @@ export function createFrontLimits(
   return (listener) => limitsOf(config, limits, listener, shared);
 }
 
-/** For probes and scrapes, which come without credentials; their connections do not count with the others. */
-export function observabilityLimits(config: LimitsConfig, limits: Limits): FrontLimits {
-  const connectionsPerListener = Math.min(config.connectionsPerListener, OBSERVABILITY_CONNECTIONS);
+/**
+ * For probes and scrapes, which come without credentials and have to be possible when all other connections are taken: they may
+ * have half of what is kept for the process itself.
+ */
+export function observabilityLimits(config: LimitsConfig, limits: Limits, files = fileLimit()): FrontLimits {
+  const kept = reservedFiles(files ?? Number.POSITIVE_INFINITY);
+  const connectionsPerListener = Math.min(config.connectionsPerListener, kept / 2);
   const limited = limitsOf({ ...config, connectionsPerListener }, limits, 'observability', undefined);
   return { ...limited, newcomers: connectionsPerListener, newcomerMs: undefined };
 }

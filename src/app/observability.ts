@@ -13,6 +13,9 @@ import type { Scope } from '../runtime/scope.ts';
 import { logUp } from './front_log.ts';
 import type { Readiness } from './readiness.ts';
 
+/** For a whole request. Nobody here has a body to send, and half a request would keep others out. */
+const REQUEST_TIMEOUT_MS = 5000;
+
 /** Without it an empty answer would go out in chunks, none of them. */
 const NO_BODY = { 'Content-Length': '0' };
 
@@ -76,6 +79,7 @@ export async function openObservability(options: {
   const front = await openFront({
     listen: config.listen,
     handlers: { request: (request, response) => void listener(request, response) },
+    http1: { headersTimeoutMs: REQUEST_TIMEOUT_MS, requestTimeoutMs: REQUEST_TIMEOUT_MS },
     limits: options.limits,
     scope,
     log,

@@ -108,6 +108,12 @@ describe('connections of strangers', () => {
     assert.ok((await limitCount(cluster.server, 'unauthenticated_time', 'kubernetes_api')) >= 2);
   });
 
+  test('half a body keeps no connection for probes', async () => {
+    const connection = await rawConnection(endpoints().observability);
+    connection.write('POST /liveness HTTP/1.1\r\nHost: k\r\nContent-Length: 100\r\n\r\nhalf');
+    await within('the end of the connection', 9000, connection.closed);
+  });
+
   test('HTTP/2 on which nothing but refused requests comes is cut off', async () => {
     const cut = async (endpoint: Endpoint) => {
       const session = http2Session(endpoint);
