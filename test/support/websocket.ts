@@ -33,8 +33,10 @@ export function webSocket(endpoint: Endpoint, protocols: readonly string[], path
 
 /** gRPC inside a WebSocket. */
 export async function grpcInWebSocket(endpoint: Endpoint): Promise<GrpcConnection> {
-  const socket = await openWebSocket(endpoint);
+  const socket = webSocket(endpoint, ['ws-tunnel'], '/-/kubernetes-agent/');
+  // At once: the server's first message may come with its handshake, and whoever waits for `open` first has missed it.
   const duplex = createWebSocketStream(socket);
   duplex.on('error', () => {});
+  await once(socket, 'open');
   return await grpcOver(duplex);
 }
