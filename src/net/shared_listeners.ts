@@ -71,7 +71,8 @@ export class SharedListeners {
       if (shared === undefined) return;
       // Who closes a listener leaves because all are to leave; who has died is started again. The last one takes the backlog, too.
       if ([...shared.takers].every((taker) => taker.link === link)) {
-        await new Promise((resolve) => setImmediate(resolve));
+        // This turn's end, and the next one's, which accepts what is there.
+        for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
         await this.#close(key, shared);
       }
       forget(shared, link);

@@ -5,13 +5,17 @@ import { RecordingSink } from '../../test/support/doubles/recording_sink.ts';
 import { RecordingSpan } from '../../test/support/doubles/recording_span.ts';
 import { recordingLog } from '../../test/support/recording_log.ts';
 import type { CallSink } from '../grpc/call.ts';
+import type { Log } from '../observability/log.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { createMemoryStore } from '../store/memory/memory_store.ts';
 import { TunnelRegistry } from '../tunnel/registry.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
+import { KnownNodes } from './known_nodes.ts';
+import type { Peers } from './peers.ts';
 import { Router } from './router.ts';
+import type { OtherNodes } from './tunnel_search.ts';
 import { WaitingRoom } from './waiting_room.ts';
 import { Whereabouts } from './whereabouts.ts';
 
@@ -30,15 +34,16 @@ class FakeTunnel {
   }
 }
 
-function setUp() {
+function setUp(others?: (deps: { scope: Scope; log: Log }) => OtherNodes) {
   const clock = new FakeClock();
   const { log, lines } = recordingLog();
+  const scope = new Scope(clock);
   const tunnels = new TunnelRegistry({ appeared() {}, emptied() {} });
   const waitingRoom = new WaitingRoom({ perAgent: 2, inAll: 10, agentFull: () => {}, full: () => {} });
   const { tunnelDirectory, agentDirectory } = createMemoryStore({ clock });
   const router = new Router({
     tunnels,
-    others: undefined,
+    others: others?.({ scope, log }),
     whereabouts: new Whereabouts({
       agents: agentDirectory,
       tunnels: tunnelDirectory,
@@ -46,7 +51,7 @@ function setUp() {
       clock,
     }),
     waitingRoom,
-    scope: new Scope(clock),
+    scope,
     metrics: { found() {}, aborted() {}, timedOut() {} },
     random: { fraction: () => 0, bytes: (n) => Buffer.alloc(n) },
     log,
@@ -86,6 +91,32 @@ test('a call waits for a tunnel, which gets what has been written', () => {
   clock.advance(20_000);
   assert.deepEqual(sink.heard, []);
   assert.deepEqual(lines, []);
+});
+
+test('nodes are asked at once for an agent that is not here, and after 10 ms for one whose tunnels are all busy', () => {
+  for (const [isHere, delayMs] of [
+    [false, 0],
+    [true, 10],
+  ] as const) {
+    let asked = 0;
+    const nodesOf = () => {
+      asked++;
+      return Promise.resolve([]);
+    };
+    const { router, sink, clock, tunnels, add } = setUp((deps) => ({
+      peers: { at: () => undefined, isSelf: () => false } as unknown as Peers,
+      nodes: new KnownNodes({ nodesOf }, deps),
+    }));
+    if (isHere) tunnels.busy(add() as unknown as Tunnel);
+    if (isHere) tunnels.take(1n, METHOD);
+    router.open(1n, METHOD, sink);
+    if (delayMs > 0) {
+      clock.advance(delayMs - 1);
+      assert.equal(asked, 0);
+      clock.advance(1);
+    }
+    assert.equal(asked, 1);
+  }
 });
 
 test('after 20 s without a tunnel the call ends, and the log says why', () => {

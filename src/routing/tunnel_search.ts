@@ -19,6 +19,7 @@ import type { Whereabouts } from './whereabouts.ts';
 
 /** How long a request waits for a tunnel (docs/protocol/routing.md). */
 const FIND_TUNNEL_MS = 20_000;
+const PATIENCE_MS = 10;
 const NOT_FOUND = 'Agent connection not found';
 const HINT = "is the agent's pod running, and does its log say that it is connected?";
 
@@ -58,6 +59,7 @@ export class TunnelSearch {
   readonly #startedMs: number;
   readonly #waiter: Waiter;
   readonly #timer: Timer;
+  #patience: Timer | undefined;
   #elsewhere: PeerSearch | undefined;
   #outcome: 'found' | 'given up by the caller' | typeof NOT_FOUND = 'given up by the caller';
   #over = false;
@@ -75,7 +77,9 @@ export class TunnelSearch {
       this.#found('waited', () => openThrough(tunnel, method, sink, context)),
     );
     this.#timer = scope.timeout(FIND_TUNNEL_MS, () => this.#notFound('context deadline exceeded', true, ''));
-    this.#lookElsewhere();
+    // An agent that is connected here opens more tunnels within moments; only when it does not are others asked.
+    if (tunnels.isBusy(agentId)) this.#patience = scope.timeout(PATIENCE_MS, () => this.#lookElsewhere());
+    else this.#lookElsewhere();
     void this.#askWhetherItIsThere();
   }
 
@@ -107,6 +111,7 @@ export class TunnelSearch {
     this.#over = true;
     this.#waiter.cancel();
     this.#timer.stop();
+    this.#patience?.stop();
     this.#elsewhere?.stop();
     const waitedMs = this.#options.scope.clock.monotonicMs() - this.#startedMs;
     if (this.#outcome === 'found') this.#options.metrics.found(waitedMs);

@@ -62,6 +62,11 @@ export class TunnelRegistry implements TunnelKeeper {
     return undefined;
   }
 
+  /** Whether tunnels of the agent are in use here: then more are coming. */
+  isBusy(agentId: bigint): boolean {
+    return (this.#agents.get(agentId)?.busy ?? 0) > 0;
+  }
+
   /** Calls `found` with the next tunnel that fits; first come, first served. */
   wait(agentId: bigint, method: string, found: (tunnel: Tunnel) => void): Waiter {
     const agent = this.#agent(agentId);
