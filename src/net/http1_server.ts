@@ -33,6 +33,8 @@ const HEAD_SLACK_BYTES = 4096;
 export function createHttp1Server(handlers: Http1Handlers, options: Http1Options): Server {
   const { shouldUpgrade, upgrade } = handlers;
   const { retiring } = options;
+  /** Upgrades that came too early for their connection to be given away: ordinary requests, and the last ones on it. */
+  const behind = new WeakSet<IncomingMessage>();
   const server = createServer({
     headersTimeout: options.headersTimeoutMs ?? 10_000,
     keepAliveTimeout: options.keepAliveTimeoutMs ?? 60_000,
@@ -40,11 +42,19 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
     connectionsCheckingInterval: 1000,
     maxHeaderSize: (options.headerBytes ?? MAX_HEAD_BYTES) + HEAD_SLACK_BYTES,
     requireHostHeader: false, // checked below, to answer in words
-    ...(shouldUpgrade === undefined ? {} : { shouldUpgradeCallback: shouldUpgrade }),
+    ...(upgrade !== undefined && {
+      shouldUpgradeCallback: (req: IncomingMessage) => {
+        if (!isAnswering(req.socket)) return shouldUpgrade?.(req) ?? true;
+        behind.add(req);
+        return false;
+      },
+    }),
   });
   server.maxHeadersCount = 0; // the size is limited, and a header that is left out silently may be one that protects
   server.on('request', (req, res) => {
     if (retiring?.()) res.shouldKeepAlive = false;
+    // The runtime drops what comes in one read with such a request: nothing that follows could be trusted.
+    if (req.headers.upgrade !== undefined && behind.has(req)) res.shouldKeepAlive = false;
     const fault = faultOf(req);
     if (fault !== undefined) refuse(req.socket, ...fault);
     else if (handlers.request === undefined) refuse(req.socket, 404, '404 Not Found');
@@ -83,6 +93,14 @@ function faultOf({ headers, httpVersionMinor, httpVersionMajor }: IncomingMessag
   if (httpVersionMajor < 1 || httpVersionMinor < 1) return encoding === undefined ? undefined : BAD_FRAMING;
   if (headers.host === undefined) return NO_HOST;
   return encoding === undefined || encoding.toLowerCase() === 'chunked' ? undefined : BAD_ENCODING;
+}
+
+/**
+ * Whether a request that came before on the same connection has no whole answer yet. The connection cannot be given away then:
+ * an upgrade becomes an ordinary request, as HTTP allows, and waits for its turn. Only the runtime knows, and says it here.
+ */
+function isAnswering(socket: Duplex): boolean {
+  return Boolean((socket as Duplex & { _httpMessage?: unknown })._httpMessage);
 }
 
 /** Answers what the parser could not read, in the words of Go's server where it has some (docs/protocol/listeners.md). */

@@ -143,6 +143,21 @@ describe('bad input on the Kubernetes API port', () => {
       );
   });
 
+  test('an upgrade behind a request that has no answer yet is an ordinary request, the last of its connection', async () => {
+    const connection = await rawConnection(cluster.server.endpoints.kubernetesApi);
+    connection.write(
+      `GET /k8s-proxy/fine HTTP/1.1\r\nHost: k\r\n${credential}\r\n` +
+        `GET /k8s-proxy/x HTTP/1.1\r\nHost: k\r\n${credential}Connection: Upgrade\r\nUpgrade: SPDY/3.1\r\n\r\n` +
+        `GET /k8s-proxy/fine HTTP/1.1\r\nHost: k\r\nConnection: close\r\n${credential}\r\n`,
+    );
+    const answers = (await connection.readToEnd()).match(/HTTP\/1\.1 \d{3}/g);
+    assert.deepEqual(answers, ['HTTP/1.1 200', 'HTTP/1.1 404']);
+    assert.deepEqual(
+      cluster.server.log.filter(({ msg }) => /defect/i.test(msg)),
+      [],
+    );
+  });
+
   test('an HTTP/2 preface followed by nonsense', async () => {
     const answer = await send(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${'\xff'.repeat(1000)}`);
     assert.doesNotMatch(answer, /^HTTP\/1\.1 200/);
