@@ -4,6 +4,7 @@ import { errorText } from '../../../src/runtime/app_error.ts';
 import type { Scope } from '../../../src/runtime/scope.ts';
 import type { Backoff } from './backoff.ts';
 import type { KasTarget } from './dial.ts';
+import { hangUp } from './hang_up.ts';
 
 const KEEPALIVE_MS = 55_000;
 const PING_TIMEOUT_MS = 20_000;
@@ -44,7 +45,8 @@ export class Connection {
 
   /** Cuts the transport, as a broken network would. The agent connects again. */
   cut(): void {
-    this.#current?.destroy();
+    const transport = this.#current && this.#sessions.get(this.#current);
+    if (this.#current !== undefined && transport !== undefined) hangUp(this.#current, transport);
   }
 
   #dial(): void {
@@ -59,7 +61,7 @@ export class Connection {
     this.#sessions.set(session, transport);
     let wasReady = false;
     let failure = 'connection closed';
-    const connectTimer = scope.timeout(CONNECT_TIMEOUT_MS, () => session.destroy(new Error('connect timeout')));
+    const connectTimer = scope.timeout(CONNECT_TIMEOUT_MS, () => hangUp(session, transport));
     transport.on('error', (error) => {
       failure = errorText(error);
     });
@@ -113,10 +115,7 @@ export class Connection {
   }
 
   #close(): void {
-    for (const [session, transport] of this.#sessions) {
-      // A WebSocket that has ended ends its session by itself; destroyed then, the session fails an assertion of Node.
-      if (!transport.destroyed && !transport.readableEnded) session.destroy();
-    }
+    for (const [session, transport] of this.#sessions) hangUp(session, transport);
     for (const { reject } of this.#waiting) reject(new Error('agent is closed'));
     this.#waiting = [];
   }
