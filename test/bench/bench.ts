@@ -3,13 +3,14 @@ import { existsSync, statSync } from 'node:fs';
 import net from 'node:net';
 import process from 'node:process';
 import { measureConfiguration } from './agent_configuration.ts';
+import { measureHostile } from './hostile.ts';
 import { measureInternalApi } from './internal_api.ts';
 import { cpuMs, executable, pause, type Rig, rssMiB, Stage, withChildren } from './stage.ts';
 
 /**
  * The product beside the relay, by turns, with the same agent, cluster and load: ratios, never bare times.
  * `npm run bench [-- SCENARIO…] [--rounds N]`; scenarios: get, latency, download, stalled, distance, start, internal,
- * configuration, observability, workers
+ * configuration, observability, workers, hostile
  */
 const rounds = Number(/--rounds[= ](\d+)/.exec(process.argv.slice(2).join(' '))?.[1] ?? 5);
 const chosen = process.argv.slice(2).filter((word) => /^[a-z]/.test(word));
@@ -263,6 +264,10 @@ async function internal(): Promise<void> {
   for (const { what, value, goal } of await measureInternalApi()) tell(what, value, goal);
 }
 
+async function hostile(): Promise<void> {
+  for (const { what, value, goal } of await measureHostile()) tell(what, value, goal);
+}
+
 const scenarios = {
   get,
   latency,
@@ -274,6 +279,7 @@ const scenarios = {
   configuration,
   observability,
   workers,
+  hostile,
 };
 
 const stage = new Stage();
