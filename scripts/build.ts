@@ -1,5 +1,5 @@
-// Builds dist/gitlab-kas: one bundle of the source, inside a copy of the pinned Node ("single executable application"); beside it the
-// bill of its materials (gitlab-kas.cdx.json, CycloneDX) and the checksums of both (SHA256SUMS).
+// Builds dist/gitlab-kas: one bundle of the source, inside a copy of the pinned Node ("single executable application"); beside
+// it the bill of its materials (gitlab-kas.cdx.json, CycloneDX) and the checksums of both (SHA256SUMS).
 //   --arch x64|arm64   for another architecture than this machine's; the file is then dist/gitlab-kas-ARCH
 //   --if-stale         only when a source file is newer than the executable
 //   --bundle FILE      the bundle alone, for `deno task compile`

@@ -27,8 +27,8 @@ import { logUp } from './front_log.ts';
 import type { Readiness } from './readiness.ts';
 
 /**
- * What answers on port 8155: other nodes. Their calls to agents go through the gateway, on the data plane; what administrators may
- * ask is served by Connect.
+ * What answers on port 8155: other nodes. Their calls to agents go through the gateway, on the data plane; what administrators
+ * may ask is served by Connect.
  */
 export async function openPrivateApi(options: {
   readonly config: PrivateApiConfig;

@@ -7,7 +7,8 @@ const longestOutput = 1024 * 1024;
 
 /**
  * Runs `config.command`, without a shell, and returns what it printed, or why there is nothing to use.
- * Its standard error is ours, so that administrators see what it complains of. The output may hold passwords: it is in no error text.
+ * Its standard error is ours, so that administrators see what it complains of. The output may hold passwords: it is in no error
+ * text.
  */
 export function runConfigCommand(command: string): Promise<{ output: string } | { wrong: string }> {
   const [executable = '', ...args] = command.split(' ').filter((word) => word !== '');

@@ -17,7 +17,9 @@ export function unreachableBecause(url: string, { addresses }: Pick<Machine, 'ad
   return undefined;
 }
 
-/** Whether nodes on other machines may use this Redis: one that is reached through this machine alone says that there are none. */
+/**
+ * Whether nodes on other machines may use this Redis: one that is reached through this machine alone says that there are none.
+ */
 export function isSharedWithOtherMachines({ network, endpoint }: RedisConfig): boolean {
   if (network === 'unix') return false;
   const addresses = 'address' in endpoint ? [endpoint.address] : endpoint.addresses;

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream';
 import type { GitLabConfig } from '../config/config.ts';
 import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Log } from '../observability/log.ts';
+import { trailOf } from '../observability/trail.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
@@ -117,8 +118,7 @@ export class ApiCaller {
 
   #fields({ method, path }: ApiRequest, { correlationId, span }: CallOptions, startedAtMs: number) {
     const durationMs = Math.round(this.#deps.clock.monotonicMs() - startedAtMs);
-    const trail = { ...(span && { trace_id: span.traceId }), correlation_id: correlationId };
-    return { ...trail, http_method: method, url_path: path, duration_ms: durationMs };
+    return { ...trailOf(span, correlationId), http_method: method, url_path: path, duration_ms: durationMs };
   }
 }
 

@@ -2,8 +2,8 @@ import type { Secret } from '../config/secret.ts';
 import { signJwt } from '../runtime/sign_jwt.ts';
 
 /**
- * The JWT by which GitLab knows that this server is calling: valid from 5 s ago for 35 s. It says nothing but when it was made, in
- * seconds, so that all calls of a second have the same.
+ * The JWT by which GitLab knows that this server is calling: valid from 5 s ago for 35 s. It says nothing but when it was made,
+ * in seconds, so that all calls of a second have the same.
  */
 export class RequestTokens {
   readonly #secret: Secret;

@@ -14,6 +14,7 @@ import {
 import type { MethodMetrics } from '../observability/grpc_metrics.ts';
 import type { Fields } from '../observability/log.ts';
 import type { RequestContext, Span } from '../observability/tracer.ts';
+import { trailOf } from '../observability/trail.ts';
 import type { Timer } from '../runtime/clock.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -21,6 +22,7 @@ import { frameOf } from './frame.ts';
 import { type MessageHandler, type MessageLimit, MessageReader } from './message_reader.ts';
 import { type GrpcStatus, statusText } from './status.ts';
 import { parseGrpcTimeout, statusTrailers } from './status_wire.ts';
+import { writeFrames } from './write_frames.ts';
 
 /** What a call needs to know of the HTTP/2 connection it came on. */
 export interface CallSession {
@@ -56,8 +58,6 @@ export interface RequestSink {
 
 /** How long to wait before looking again whether the end of an answer has left. */
 const RESET_RETRY_MS = 50;
-/** Bytes that may wait in one stream before its writer is told to stop. */
-const WRITE_BUFFER_BYTES = 128 << 10;
 
 /** Listeners find the call by this: one function for all streams, rather than a few for each. */
 const carried = Symbol('call');
@@ -167,7 +167,7 @@ export class ServerCall implements MessageHandler {
 
   /** What all log lines about this call have. */
   trail(): Fields {
-    return { ...(this.span && { trace_id: this.span.traceId }), correlation_id: this.correlationId() };
+    return trailOf(this.span, this.correlationId());
   }
 
   /** How somebody else is asked for the sake of this call. */
@@ -263,7 +263,7 @@ export class ServerCall implements MessageHandler {
     if (this.#over) return true;
     this.#metrics?.sent.add(messages);
     this.#respond();
-    return this.#stream.write(frames) || this.#stream.writableLength < WRITE_BUFFER_BYTES;
+    return writeFrames(this.#stream, frames);
   }
 
   /** `f` is called when writing may go on after a write returned false. */

@@ -43,11 +43,11 @@ export interface ExchangePolicy {
    * @param step what failed
    * @param error why, if there is more to say
    */
-  /** The answer is complete, or the client is gone. Not called once the protocol was switched. */
-  closed(): void;
   fail(response: ServerResponse, httpStatus: 500 | 502 | 503, step: string, error?: string): void;
   /** An answer that has begun will not be completed. */
   cutOff?(): void;
+  /** The answer is complete, or the client is gone. Not called once the protocol was switched. */
+  closed(): void;
   /** Where bytes are added up; undefined if nobody wants to know. */
   readonly counts?: ExchangeCounts | undefined;
 }

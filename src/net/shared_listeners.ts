@@ -30,10 +30,10 @@ interface Handed {
 const MAX_WAITING = 4096;
 
 /**
- * The listening sockets of a server with workers. They belong to the primary process, which accepts and hands each connection to the
- * worker that has the fewest of that listener: agents stay for days, so turns alone would leave a worker that was started
- * again without any. What stands in the backlog of a listener outlives its workers, and so does a connection that was handed to a
- * worker which died before it could say that it has it.
+ * The listening sockets of a server with workers. They belong to the primary process, which accepts and hands each connection
+ * to the worker that has the fewest of that listener: agents stay for days, so turns alone would leave a worker that was
+ * started again without any. What stands in the backlog of a listener outlives its workers, and so does a connection that was
+ * handed to a worker which died before it could say that it has it.
  */
 export class SharedListeners {
   readonly #listeners = new Map<string, Shared>();
@@ -41,7 +41,10 @@ export class SharedListeners {
   readonly #release: (socket: Socket) => void;
   #lastId = 0;
 
-  /** @param release lets go of this process's end of a connection that a worker has; default: closes it, which the worker's survives */
+  /**
+   * @param release lets go of this process's end of a connection that a worker has; default: closes it, which the worker's
+   * survives
+   */
   constructor(release: (socket: Socket) => void = (socket) => socket.destroy()) {
     this.#release = release;
   }
@@ -69,7 +72,8 @@ export class SharedListeners {
     link.on<[string]>('listener.close', async ([key]) => {
       const shared = this.#listeners.get(key);
       if (shared === undefined) return;
-      // Who closes a listener leaves because all are to leave; who has died is started again. The last one takes the backlog, too.
+      // Who closes a listener leaves because all are to leave; who has died is started again. The last one takes the backlog,
+      // too.
       if ([...shared.takers].every((taker) => taker.link === link)) {
         // This turn's end, and the next one's, which accepts what is there.
         for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));

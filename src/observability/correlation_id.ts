@@ -23,7 +23,10 @@ export function validCorrelationId(value: string | undefined): string | undefine
   return value !== undefined && VALID.test(value) ? value : undefined;
 }
 
-/** A new id: a ULID, as GitLab's other services make them. Nothing depends on which one, so it takes time and chance as they are. */
+/**
+ * A new id: a ULID, as GitLab's other services make them. Nothing depends on which one, so it takes time and chance as they
+ * are.
+ */
 export function newCorrelationId(): string {
   if (at + RANDOM_CHARS > pool.length) {
     pool = systemRandom.bytes(POOL_BYTES);

@@ -1,6 +1,7 @@
 import type { Registry } from 'prom-client';
 import { type StatusCode, statusCodeName } from '../runtime/status_code.ts';
 import { counterFamily, gaugeFamily, type Sample } from './hot_metrics.ts';
+import { methodFields } from './method_fields.ts';
 
 /** As go-grpc-prometheus has it. */
 export type GrpcType = 'unary' | 'client_stream' | 'server_stream' | 'bidi_stream';
@@ -46,7 +47,10 @@ export class MethodMetrics {
   }
 }
 
-/** Finds the samples of methods. `path` is the full method, `/service/Method`; both functions are for start-up, not for each call. */
+/**
+ * Finds the samples of methods. `path` is the full method, `/service/Method`; both functions are for start-up, not for each
+ * call.
+ */
 export interface GrpcMetrics {
   server(path: string, type: GrpcType): MethodMetrics;
   client(path: string, type: GrpcType): MethodMetrics;
@@ -98,8 +102,7 @@ function side(
   return (path, type) => {
     let metrics = known.get(path);
     if (metrics === undefined) {
-      const slash = path.lastIndexOf('/');
-      const method = { grpc_service: path.slice(1, slash), grpc_method: path.slice(slash + 1) };
+      const method = methodFields(path);
       const labels = { grpc_type: type, ...method };
       metrics = new MethodMetrics({
         started: started.with(labels),

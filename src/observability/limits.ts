@@ -1,6 +1,7 @@
 import { Counter, type Registry } from 'prom-client';
 import type { Clock } from '../runtime/clock.ts';
 import type { Log } from './log.ts';
+import { NowAndThen } from './now_and_then.ts';
 
 /** What can be too much; the names stand in metrics and log lines. */
 export type LimitName =
@@ -42,14 +43,12 @@ export function createLimits(registry: Registry, log: Log, clock: Clock): Limits
     hit(name, scope, key, max) {
       const sample = exceeded.labels({ limit: name, listener: scope });
       sample.inc(0); // so that alerts have a series to watch from the start
-      let nextLineMs = Number.NEGATIVE_INFINITY;
+      const lines = new NowAndThen(clock, LOG_INTERVAL_MS);
       let count = 0;
       return () => {
         sample.inc();
         count++;
-        const nowMs = clock.monotonicMs();
-        if (nowMs < nextLineMs) return;
-        nextLineMs = nowMs + LOG_INTERVAL_MS;
+        if (!lines.due) return;
         log.warn('Limit reached', { limit: name, listener: scope, max, count, hint: `${key} is the limit` });
         count = 0;
       };

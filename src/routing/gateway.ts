@@ -8,6 +8,7 @@ import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
 import { type GrpcStatus, OK } from '../grpc/status.ts';
 import { CORRELATION_METADATA } from '../observability/correlation_id.ts';
 import type { Log } from '../observability/log.ts';
+import { methodFields } from '../observability/method_fields.ts';
 import { NowAndThen } from '../observability/now_and_then.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
@@ -94,9 +95,7 @@ export class Gateway {
       const fields = { remote_address: call.session.remoteAddress, error: problem };
       log.warn('A node with another private API secret has called', { ...fields, hint: SECRET_HINT });
     } else if (log.debugEnabled) {
-      const slash = call.path.lastIndexOf('/');
-      const method = { grpc_service: call.path.slice(1, slash), grpc_method: call.path.slice(slash + 1) };
-      log.debug('JWT validation failed', { ...method, error: problem });
+      log.debug('JWT validation failed', { ...methodFields(call.path), error: problem });
     }
   }
 }

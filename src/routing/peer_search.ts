@@ -2,6 +2,7 @@ import type { OutgoingHttpHeaders } from 'node:http2';
 import type { Metadata } from '../grpc/metadata.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
 import type { Log } from '../observability/log.ts';
+import { methodFields } from '../observability/method_fields.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Timer } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
@@ -105,7 +106,7 @@ export class PeerSearch {
     const { peers, method, log, agentId, found } = this.#options;
     const peer = peers.at(url);
     if (peer === undefined) return;
-    if (log.debugEnabled) log.debug('Trying tunnel', { ...grpcFields(method), agent_id: agentId, kas_url: url });
+    if (log.debugEnabled) log.debug('Trying tunnel', { ...methodFields(method), agent_id: agentId, kas_url: url });
     let attempt = this.#attempts.get(url);
     if (attempt === undefined) {
       attempt = { stream: undefined, retry: undefined, backoff: undefined };
@@ -156,8 +157,3 @@ export class PeerSearch {
 }
 
 const OTHER_NODE_HINT = 'the log of the node at kas_url says more; all nodes should have the same version';
-
-function grpcFields(method: string): Record<string, string> {
-  const slash = method.lastIndexOf('/');
-  return { grpc_service: method.slice(1, slash), grpc_method: method.slice(slash + 1) };
-}

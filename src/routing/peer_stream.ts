@@ -5,6 +5,7 @@ import { PREFIX_BYTES, writeFrame } from '../grpc/frame.ts';
 import { type MessageHandler, MessageReader } from '../grpc/message_reader.ts';
 import { MalformedMessage } from '../grpc/protobuf_wire.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
+import { writeFrames } from '../grpc/write_frames.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { AgentAnswer, type Answer } from '../tunnel/agent_answer.ts';
@@ -33,8 +34,6 @@ export interface PeerLoad {
 
 const TUNNEL_READY = 1;
 const NO_TUNNEL = 6;
-/** Bytes that may wait in one stream before its writer is told to stop. */
-const WRITE_BUFFER_BYTES = 128 << 10;
 
 const CARRIED = Symbol('peer stream');
 type CarryingStream = ClientHttp2Stream & { [CARRIED]: PeerStream };
@@ -107,9 +106,7 @@ export class PeerStream implements Call, MessageHandler {
     if (this.#state !== 'started' || this.#halfClosed) return true;
     this.#queue.push(message);
     this.#queueBytes += PREFIX_BYTES + message.length;
-    if (more) return true;
-    const stream = this.#stream;
-    return stream.write(this.#takeQueue()) || stream.writableLength < WRITE_BUFFER_BYTES;
+    return more ? true : writeFrames(this.#stream, this.#takeQueue());
   }
 
   halfClose(): void {

@@ -4,6 +4,7 @@ import { CORRELATION_METADATA } from '../observability/correlation_id.ts';
 import type { Log } from '../observability/log.ts';
 import type { RoutingMetrics } from '../observability/routing_metrics.ts';
 import type { Span } from '../observability/tracer.ts';
+import { trailOf } from '../observability/trail.ts';
 import type { Timer } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
@@ -130,8 +131,7 @@ export class TunnelSearch {
     const { log, metrics } = this.#options;
     this.#outcome = NOT_FOUND;
     metrics.timedOut(connectedRecently);
-    const { span } = context;
-    const trail = { ...(span && { trace_id: span.traceId }), correlation_id: context.correlationId?.() };
+    const trail = trailOf(context.span, context.correlationId?.());
     log.error(NOT_FOUND, { agent_id: agentId, error, ...trail, hint: HINT });
     const message = `${NOT_FOUND}. Is agent up to date and connected?${more}`;
     this.call.fail({ code: StatusCode.DeadlineExceeded, message });

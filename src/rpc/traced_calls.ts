@@ -1,6 +1,7 @@
 import { Code, ConnectError, type ContextValues, createContextKey, type Interceptor } from '@connectrpc/connect';
 import type { Fields } from '../observability/log.ts';
 import type { Span, Tracer } from '../observability/tracer.ts';
+import { trailOf } from '../observability/trail.ts';
 import { correlationId } from './correlation.ts';
 
 /** The span of a call, for handlers that call somebody else; undefined without tracing. */
@@ -8,8 +9,7 @@ export const requestSpan = createContextKey<Span | undefined>(undefined, { descr
 
 /** What all log lines about a call have. */
 export function callTrail(values: ContextValues): Fields {
-  const span = values.get(requestSpan);
-  return { ...(span && { trace_id: span.traceId }), correlation_id: values.get(correlationId)() };
+  return trailOf(values.get(requestSpan), values.get(correlationId)());
 }
 
 /** Makes a span for each call, which is part of the client's trace if that says so. */

@@ -40,7 +40,10 @@ const BEST_RATIO = 1032;
 let inflater: Inflater | undefined | null = null;
 let handleFailed = false;
 
-/** Inflates `data` into a buffer that may be borrowed (buffer_pool.ts). The size stands in the last four bytes of a member, so a bomb is refused before anything is inflated. */
+/**
+ * Inflates `data` into a buffer that may be borrowed (buffer_pool.ts). The size stands in the last four bytes of a member, so a
+ * bomb is refused before anything is inflated.
+ */
 export function gunzip(data: Buffer, maxBytes: number): Buffer | GunzipFailure {
   if (data.length < SMALLEST_MEMBER) return 'corrupt';
   const size = data.readUInt32LE(data.length - 4);

@@ -12,8 +12,8 @@ export type LinkMessage =
 type Handler = (args: readonly never[], handle: unknown) => unknown;
 
 /**
- * One end of the way between two processes of this server: calls that are answered, and words that are not. Messages arrive in the
- * order in which they were sent.
+ * One end of the way between two processes of this server: calls that are answered, and words that are not. Messages arrive in
+ * the order in which they were sent.
  */
 export class Link {
   readonly #send: (message: LinkMessage, handle?: unknown) => void;

@@ -3,6 +3,7 @@ import { RequestInfoSchema } from '../gen/gitlab/agent/reverse_tunnel/rpc/revers
 import { PREFIX_BYTES } from '../grpc/frame.ts';
 import type { Metadata } from '../grpc/metadata.ts';
 import { varintSize, writeVarint } from '../grpc/protobuf_wire.ts';
+import { AnswerPart } from './agent_answer.ts';
 
 /**
  * The messages of ReverseTunnel/Connect, written in place (docs/protocol/tunnel.md). Each function returns whole gRPC
@@ -10,7 +11,7 @@ import { varintSize, writeVarint } from '../grpc/protobuf_wire.ts';
  */
 
 /** Field numbers of ConnectRequest: what the agent says. */
-export const FromAgent = { descriptor: 1, header: 2, message: 3, trailer: 4, error: 5 } as const;
+export const FromAgent = { descriptor: 1, ...AnswerPart } as const;
 
 const TAG_REQUEST_INFO = 0x0a;
 const TAG_MESSAGE = 0x12;

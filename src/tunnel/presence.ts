@@ -3,7 +3,9 @@ import { ExpiringMap } from '../runtime/expiring_map.ts';
 import type { Scope } from '../runtime/scope.ts';
 import type { TunnelDirectory } from '../store/tunnel_directory.ts';
 
-/** An agent whose tunnels are all in use opens new ones within moments: only then has it really gone (docs/protocol/routing.md). */
+/**
+ * An agent whose tunnels are all in use opens new ones within moments: only then has it really gone (docs/protocol/routing.md).
+ */
 const WITHDRAW_AFTER_MS = 5000;
 const SWEEP_MS = 1000;
 /** For how long, and of how many agents, it is remembered when they left. */

@@ -3,7 +3,8 @@ import process from 'node:process';
 
 /**
  * Asks for one path over and over, closed loop, keep-alive. Reads `{port, path, connections, seconds, token}` as JSON from
- * the command line, prints `{requests, errors, p50Us, p99Us}`. A client of its own, because it must cost less than what it measures.
+ * the command line, prints `{requests, errors, p50Us, p99Us}`. A client of its own, because it must cost less than what it
+ * measures.
  */
 interface Load {
   port: number;

@@ -1,7 +1,10 @@
 import net from 'node:net';
 import process from 'node:process';
 
-/** Forwards TCP with a delay, as a link with a round trip does, without limiting its bandwidth. `node slow_link.ts PORT TARGET_PORT ROUND_TRIP_MS` */
+/**
+ * Forwards TCP with a delay, as a link with a round trip does, without limiting its bandwidth. `node slow_link.ts PORT
+ * TARGET_PORT ROUND_TRIP_MS`
+ */
 const [port, targetPort, roundTripMs] = process.argv.slice(2).map(Number) as [number, number, number];
 
 function delayed(from: net.Socket, to: net.Socket): void {

@@ -15,8 +15,8 @@ if (skip) process.stderr.write(`SKIPPED: h2spec: ${skip}\n`);
 /** What HTTP/1.1 on the same port means: it is answered what it says in HTTP/1.1, and the connection is closed. */
 const BOTH_VERSIONS = ['Sends invalid connection preface'];
 /**
- * Answers of the agents' port to requests that are not gRPC have no body, which some wait for; 10,000 streams are allowed. A stream
- * is answered and closed before its next frame comes, and the runtime lets frames on closed streams pass.
+ * Answers of the agents' port to requests that are not gRPC have no body, which some wait for; 10,000 streams are allowed. A
+ * stream is answered and closed before its next frame comes, and the runtime lets frames on closed streams pass.
  */
 const AGENT_PORT = [
   ...BOTH_VERSIONS,

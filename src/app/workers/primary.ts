@@ -46,8 +46,8 @@ interface PrimaryOptions {
 const SPARE_MS = 15_000;
 
 /**
- * Runs the server in several workers until `signal` is aborted and everything has drained. This process, the primary, serves nobody
- * but probes and scrapes: it owns the listening sockets and what the workers share (docs/architecture.md, more cores).
+ * Runs the server in several workers until `signal` is aborted and everything has drained. This process, the primary, serves
+ * nobody but probes and scrapes: it owns the listening sockets and what the workers share (docs/architecture.md, more cores).
  * @throws AppError if a worker cannot start; whatever was opened by then is closed
  */
 export async function runPrimary(options: PrimaryOptions): Promise<void> {

@@ -7,8 +7,8 @@ const WRITTEN_BY_OTHERS = 0o002;
 const ENTERED_BY_OTHERS = 0o001;
 
 /**
- * Warns of a file with a secret that every user of the machine can read, or replace. It is not refused: in containers, where there
- * are no others, secrets often come with such modes.
+ * Warns of a file with a secret that every user of the machine can read, or replace. It is not refused: in containers, where
+ * there are no others, secrets often come with such modes.
  */
 export function warnIfOpenToAll(file: string, path: string, report: Report): void {
   const mode = statSync(file, { throwIfNoEntry: false })?.mode ?? 0;

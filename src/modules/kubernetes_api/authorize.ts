@@ -4,6 +4,7 @@ import type { CallOptions } from '../../gitlab/client.ts';
 import { Hint } from '../../observability/hints.ts';
 import type { Fields, Log } from '../../observability/log.ts';
 import type { RequestContext } from '../../observability/tracer.ts';
+import { trailOf } from '../../observability/trail.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 import type { Credentials } from './credentials.ts';
@@ -187,7 +188,7 @@ export class Gatekeeper {
     if (refusalStatus(error) === undefined)
       return this.#fail('Failed to authorize user session', agentId, error, asking);
     if (this.#log.debugEnabled) {
-      const fields = { agent_id: agentId, error: text, ...trailOf(asking) };
+      const fields = { agent_id: agentId, error: text, ...requestTrail(asking) };
       this.#log.debug('Authorize proxy user error', fields);
     }
     return { kind: 'refused', status: 401, message: 'Unauthorized' };
@@ -201,7 +202,7 @@ export class Gatekeeper {
 
   #refuse(status: number, what: string, agentId: bigint, asking: AskingRequest, error?: string): Refusal {
     if (this.#log.debugEnabled) {
-      this.#log.debug(what, { agent_id: agentId, error, ...trailOf(asking) });
+      this.#log.debug(what, { agent_id: agentId, error, ...requestTrail(asking) });
     }
     return { kind: 'refused', status, message: error === undefined ? what : `${what}: ${error}` };
   }
@@ -209,15 +210,15 @@ export class Gatekeeper {
   #fail(what: string, agentId: bigint, error: unknown, asking: AskingRequest, detail?: string): Refusal {
     if (!isAbort(error)) {
       const hint = error instanceof AppError && error.hint !== undefined ? error.hint : Hint.gitlab;
-      this.#log.error(what, { agent_id: agentId, error: errorText(error), hint, ...trailOf(asking) });
+      this.#log.error(what, { agent_id: agentId, error: errorText(error), hint, ...requestTrail(asking) });
     }
     return { kind: 'refused', status: 500, message: detail === undefined ? what : `${what}: ${detail}` };
   }
 }
 
 /** What all log lines about a request have. */
-export function trailOf(asking: Pick<AskingRequest, 'correlationId' | 'span'>): Fields {
-  return { ...(asking.span && { trace_id: asking.span.traceId }), correlation_id: asking.correlationId() };
+export function requestTrail(asking: Pick<AskingRequest, 'correlationId' | 'span'>): Fields {
+  return trailOf(asking.span, asking.correlationId());
 }
 
 function optionsOf(asking: AskingRequest): CallOptions {

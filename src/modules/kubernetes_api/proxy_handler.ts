@@ -17,7 +17,7 @@ import type { Span, Tracer } from '../../observability/tracer.ts';
 import { MAKE_REQUEST } from '../../routing/agent_methods.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { UsageCounters } from '../../store/usage_counters.ts';
-import { trailOf } from './authorize.ts';
+import { requestTrail } from './authorize.ts';
 import { headerOf } from './header_of.ts';
 import type { Prepared, ProxyRequest, RequestPreparer } from './proxy_request.ts';
 import { type RecordDeps, RequestRecord, wantsRecords } from './request_record.ts';
@@ -47,7 +47,7 @@ export interface OverHttp2 {
   readonly session: { prove(): void };
 }
 
-/** The Kubernetes API proxy: takes HTTP requests, finds out who asks, carries them to the agent (docs/protocol/kubernetes_api.md). */
+/** The Kubernetes API proxy: takes requests, finds out who asks, carries them to the agent (docs/protocol/kubernetes_api.md). */
 export class ProxyHandler {
   readonly #deps: ProxyHandlerDeps;
 
@@ -77,7 +77,7 @@ export class ProxyHandler {
     const asking = new ClientRequest(request, response, scope, over);
     if (tracer !== undefined) asking.span = startSpan(tracer, request, response, upgrade);
     if (wantsRecords(records)) {
-      asking.record = new RequestRecord(records, request, response, upgrade?.socket, () => trailOf(asking));
+      asking.record = new RequestRecord(records, request, response, upgrade?.socket, () => requestTrail(asking));
     }
     const prepared = preparer.prepare(asking);
     if (prepared instanceof Promise) {
@@ -95,8 +95,7 @@ export class ProxyHandler {
     upgrade?: UpgradeSocket,
   ): void {
     if (prepared.kind === 'answer') {
-      asking.record?.answeredHere(prepared.status);
-      answer(request, response, prepared);
+      answerHere(request, response, asking, prepared);
       return;
     }
     if (asking.record !== undefined) asking.record.agentId = prepared.agentId;
@@ -104,7 +103,7 @@ export class ProxyHandler {
     const { load } = prepared;
     if (load.requests >= perUser.max) {
       perUser.exceeded();
-      answer(request, response, preparer.tooMany(prepared));
+      answerHere(request, response, asking, preparer.tooMany(prepared, asking));
       return;
     }
     load.requests++;
@@ -232,6 +231,12 @@ function whenUpgradeOver(response: ServerResponse, socket: Duplex, f: () => void
   };
   response.on('finish', over);
   socket.on('close', over);
+}
+
+/** The request goes no further than to this server. */
+function answerHere(request: IncomingMessage, response: ServerResponse, asking: ClientRequest, given: Answer): void {
+  asking.record?.answeredHere(given.status);
+  answer(request, response, given);
 }
 
 function answer(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Answer): void {

@@ -4,7 +4,14 @@ import type { RequestHead } from '../../http_over_grpc/http_wire.ts';
 import type { Log } from '../../observability/log.ts';
 import type { CredentialForm } from '../../observability/proxy_metrics.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import { type AccessForm, type AskingRequest, type Decision, Gatekeeper, type Refusal, trailOf } from './authorize.ts';
+import {
+  type AccessForm,
+  type AskingRequest,
+  type Decision,
+  Gatekeeper,
+  type Refusal,
+  requestTrail,
+} from './authorize.ts';
 import { addCorsHeaders, checkOrigin, preflightHeaders } from './cors.ts';
 import { parseCredentials } from './credentials.ts';
 import { type IncomingHead, readIncomingHead } from './incoming_head.ts';
@@ -36,7 +43,6 @@ export interface Prepared {
   readonly kind: 'prepared';
   readonly agentId: bigint;
   readonly head: RequestHead;
-  readonly isUpgrade: boolean;
   readonly rules: ResponseRules;
   readonly asker: Asker;
   readonly accessForm: AccessForm;
@@ -87,7 +93,7 @@ export class RequestPreparer {
     if (origin === 'refused') {
       if (log.debugEnabled) {
         log.debug(`Received Origin ${JSON.stringify(head.origin)} is not in configured allowed origins`, {
-          ...trailOf(request),
+          ...requestTrail(request),
         });
       }
       return emptyAnswer(403, []);
@@ -128,7 +134,7 @@ export class RequestPreparer {
   ): Answer {
     const { log } = this.#deps;
     const what = `HTTP->gRPC: ${step}`;
-    if (log.debugEnabled) log.debug(what, { agent_id: agentId, error, ...trailOf(request) });
+    if (log.debugEnabled) log.debug(what, { agent_id: agentId, error, ...requestTrail(request) });
     const message = error === undefined ? what : `${what}: ${error}`;
     return this.#status(request, { status, message }, asker);
   }
@@ -138,15 +144,15 @@ export class RequestPreparer {
     const response = statusResponse(failure, asker, serverName);
     if (response.status === 406 && log.debugEnabled) {
       const error = `only the following media types are accepted: ${STATUS_MEDIA_TYPES.join(', ')}`;
-      log.debug('Failed to negotiate output media type', { error, ...trailOf(request) });
+      log.debug('Failed to negotiate output media type', { error, ...requestTrail(request) });
     }
     return response;
   }
 
   /** The answer to a request of a user who has enough of them under way. */
-  tooMany({ asker }: Prepared): Answer {
+  tooMany({ asker }: Prepared, request: AskingRequest): Answer {
     const message = 'Too many requests of this user at a time, try again later';
-    return statusResponse({ status: 429, message }, asker, this.#deps.serverName);
+    return this.#status(request, { status: 429, message }, asker);
   }
 
   #wrongPrefix(request: ProxyRequest, target: RequestTarget, asker: Asker): Answer {
@@ -156,7 +162,7 @@ export class RequestPreparer {
       log.debug(message, {
         url_path: target.path,
         url_path_prefix: config.urlPathPrefix,
-        ...trailOf(request),
+        ...requestTrail(request),
       });
     }
     return this.#status(request, { status: 400, message }, asker);
@@ -185,7 +191,7 @@ export class RequestPreparer {
 
   #unauthorized(request: AskingRequest, error: string, logError = error): Refusal {
     const { log } = this.#deps;
-    if (log.debugEnabled) log.debug('Unauthorized', { error: logError, ...trailOf(request) });
+    if (log.debugEnabled) log.debug('Unauthorized', { error: logError, ...requestTrail(request) });
     return { kind: 'refused', status: 401, message: `Unauthorized: ${error}` };
   }
 
@@ -206,7 +212,6 @@ export class RequestPreparer {
         extra: decision.extra,
         contentLength: request.bodyLength ?? head.bodyLength,
       },
-      isUpgrade: head.isUpgrade,
       rules: { allowedOrigin: asker.allowedOrigin, viaCookie: decision.viaCookie },
       asker,
       accessForm: decision.accessForm,

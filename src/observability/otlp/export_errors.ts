@@ -1,6 +1,7 @@
 import { errorText } from '../../runtime/app_error.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { Log } from '../log.ts';
+import { NowAndThen } from '../now_and_then.ts';
 
 /** At most one line in this time: batches fail every few seconds for as long as a collector is away. */
 const QUIET_MS = 60_000;
@@ -8,21 +9,19 @@ const QUIET_MS = 60_000;
 /** Tells the log that spans did not get through, now and then. */
 export class ExportErrors {
   readonly #endpoint: string;
-  readonly #clock: Clock;
+  readonly #lines: NowAndThen;
   readonly #log: Log;
-  #quietUntilMs = 0;
   #untold = 0;
 
   /** @param endpoint without credentials */
   constructor(endpoint: string, clock: Clock, log: Log) {
     this.#endpoint = endpoint;
-    this.#clock = clock;
+    this.#lines = new NowAndThen(clock, QUIET_MS);
     this.#log = log;
   }
 
   report(error: unknown): void {
-    const nowMs = this.#clock.monotonicMs();
-    if (nowMs < this.#quietUntilMs) {
+    if (!this.#lines.due) {
       this.#untold++;
       return;
     }
@@ -31,7 +30,6 @@ export class ExportErrors {
       hint: 'is observability.tracing.otlp_endpoint right, path included, and does a collector listen there?',
       ...(this.#untold > 0 && { untold: this.#untold }),
     });
-    this.#quietUntilMs = nowMs + QUIET_MS;
     this.#untold = 0;
   }
 }

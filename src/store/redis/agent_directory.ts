@@ -1,3 +1,4 @@
+import { getOrPut } from '../../runtime/get_or_put.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { AgentConnection, AgentDirectory, ConnectedAgent } from '../agent_directory.ts';
 import { removePod, writeAgents, writePod } from './agent_commands.ts';
@@ -84,10 +85,7 @@ export class RedisAgentDirectory implements AgentDirectory {
     const pods = await this.byAgentIds(live.flatMap(({ field }) => asId(field.toString()) ?? []));
     const agents = new Map<string, Set<bigint>>();
     for (const { agentId, agentMeta } of pods) {
-      const version = agentMeta?.version ?? '';
-      const ofVersion = agents.get(version);
-      if (ofVersion === undefined) agents.set(version, new Set([agentId]));
-      else ofVersion.add(agentId);
+      getOrPut(agents, agentMeta?.version ?? '', () => new Set<bigint>()).add(agentId);
     }
     return new Map([...agents].map(([version, ofVersion]) => [version, ofVersion.size]));
   }

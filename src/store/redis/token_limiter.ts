@@ -10,7 +10,9 @@ import type { Trouble } from './trouble.ts';
 /** A counter starts with its minute of the hour, which comes again after 60 minutes. */
 const LIFE_SECONDS = '59';
 
-/** A counter for each token and minute. What Redis cannot count is counted here: that lets in more, and keeps agents connected. */
+/**
+ * A counter for each token and minute. What Redis cannot count is counted here: that lets in more, and keeps agents connected.
+ */
 export class RedisTokenLimiter implements TokenLimiter {
   readonly #redis: RedisConnection;
   readonly #keys: Keys;

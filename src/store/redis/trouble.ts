@@ -1,7 +1,9 @@
 import { Hint } from '../../observability/hints.ts';
 import type { ErrorFields, Log } from '../../observability/log.ts';
+import { NowAndThen } from '../../observability/now_and_then.ts';
 import { errorText } from '../../runtime/app_error.ts';
 import type { Clock } from '../../runtime/clock.ts';
+import { getOrPut } from '../../runtime/get_or_put.ts';
 import { RedisError } from './redis_error.ts';
 
 const REPEAT_MS = 60_000;
@@ -15,7 +17,7 @@ const GARBAGE_HINT =
 export class Trouble {
   readonly #log: Log;
   readonly #clock: Clock;
-  readonly #toldAtMs = new Map<string, number>();
+  readonly #kinds = new Map<string, NowAndThen>();
 
   constructor(log: Log, clock: Clock) {
     this.#log = log;
@@ -35,11 +37,8 @@ export class Trouble {
   }
 
   #tell(message: string, fields: ErrorFields): void {
-    const nowMs = this.#clock.monotonicMs();
-    const toldAtMs = this.#toldAtMs.get(message);
-    if (toldAtMs === undefined || nowMs - toldAtMs >= REPEAT_MS) {
-      this.#toldAtMs.set(message, nowMs);
-      this.#log.error(message, fields);
-    } else if (this.#log.debugEnabled) this.#log.debug(message, fields);
+    const kind = getOrPut(this.#kinds, message, () => new NowAndThen(this.#clock, REPEAT_MS));
+    if (kind.due) this.#log.error(message, fields);
+    else if (this.#log.debugEnabled) this.#log.debug(message, fields);
   }
 }

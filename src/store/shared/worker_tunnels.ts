@@ -1,10 +1,11 @@
+import { getOrPut } from '../../runtime/get_or_put.ts';
 import type { Link } from '../../runtime/link.ts';
 import type { TunnelDirectory } from '../tunnel_directory.ts';
 import type { BoardEntry } from './tunnel_board.ts';
 
 /**
- * The tunnel directory of a worker: what its siblings have announced through the primary process's TunnelBoard, kept here, so that
- * nobody is asked; and what other machines have announced, if there are any.
+ * The tunnel directory of a worker: what its siblings have announced through the primary process's TunnelBoard, kept here, so
+ * that nobody is asked; and what other machines have announced, if there are any.
  */
 export class WorkerTunnels implements TunnelDirectory {
   readonly #link: Link;
@@ -65,9 +66,7 @@ export class WorkerTunnels implements TunnelDirectory {
   }
 
   #add(url: string, agentId: bigint): void {
-    const urls = this.#siblings.get(agentId);
-    if (urls === undefined) this.#siblings.set(agentId, new Set([url]));
-    else urls.add(url);
+    getOrPut(this.#siblings, agentId, () => new Set<string>()).add(url);
   }
 
   #remove(url: string, agentId: bigint): void {

@@ -9,7 +9,7 @@ import { startBackend, type UpgradeHandler } from '../../support/backend.ts';
 import { type Cluster, startCluster } from '../../support/cluster.ts';
 import { connectOptions } from '../../support/endpoint.ts';
 import { rawConnection } from '../../support/http1.ts';
-import { limitCount } from '../../support/limit_count.ts';
+import { limitCount, sampleValue } from '../../support/limit_count.ts';
 import { eventually } from '../../support/wait.ts';
 
 describe('requests of one user', () => {
@@ -43,12 +43,16 @@ describe('requests of one user', () => {
   test('one too many is told to come again, in Kubernetes’ words; others are served', async () => {
     const watches = [await cluster.open({ path: '/watch' }), await cluster.open({ path: '/watch' })];
     const before = await limitCount(cluster.server, 'requests_per_user', 'kubernetes_api');
+    const overloaded = () =>
+      sampleValue(cluster.server, 'gitlab_kas_proxied_requests_total{result="overloaded",credential="pat"}');
+    const overloadedBefore = await overloaded();
     const refused = await cluster.ask({ path: '/fine' });
     assert.deepEqual([refused.status, refused.headers['retry-after']], [429, '1']);
     const { kind, reason, message } = JSON.parse(refused.text);
     assert.deepEqual([kind, reason], ['Status', 'TooManyRequests']);
     assert.match(message, /^GitLab Agent Server: Too many requests of this user/);
     assert.equal(await limitCount(cluster.server, 'requests_per_user', 'kubernetes_api'), before + 1);
+    await eventually('its record', async () => (await overloaded()) === overloadedBefore + 1);
     assert.equal(await status('pat:1:bob-pat'), 200);
     for (const watch of watches) watch.destroy();
   });

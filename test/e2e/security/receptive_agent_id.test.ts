@@ -1,6 +1,6 @@
 // agent!1720: a receptive agent (one that the server dials) could claim to be another one, because its id was not compared with
-// that of the token. There are no receptive agents here: the server dials no cluster. What is left of the item: an agent is who its
-// token says, and nothing that it sends can make it another one.
+// that of the token. There are no receptive agents here: the server dials no cluster. What is left of the item: an agent is who
+// its token says, and nothing that it sends can make it another one.
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create } from '@bufbuild/protobuf';

@@ -4,7 +4,10 @@ import { startRedis, type TestRedis } from '../../support/redis.ts';
 import { delay } from '../../support/wait.ts';
 import { connectedNode, reach, redisTest } from './setup.ts';
 
-/** 10,000 agents over two nodes may cost Redis 100 commands a second at rest. One node with half of them, in an hour of the clock. */
+/**
+ * 10,000 agents over two nodes may cost Redis 100 commands a second at rest. One node with half of them, in an hour of the
+ * clock.
+ */
 const AGENTS = 5000;
 const HOUR_MS = 3_600_000;
 /** Each says every 5 minutes that it is there. */

@@ -9,7 +9,9 @@ export interface ServerProcess {
   stop(): Promise<void>;
 }
 
-/** Starts the server with its output in `logFile`, and waits until `readinessUrl` says yes. @throws {Error} when it ends before */
+/**
+ * Starts the server with its output in `logFile`, and waits until `readinessUrl` says yes. @throws {Error} when it ends before
+ */
 export async function startServerProcess(
   command: readonly [program: string, ...args: string[]],
   logFile: string,
