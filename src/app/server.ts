@@ -12,6 +12,7 @@ import { createMetrics } from '../observability/metrics.ts';
 import { Router } from '../routing/router.ts';
 import { Siblings } from '../routing/siblings.ts';
 import { Whereabouts } from '../routing/whereabouts.ts';
+import { aborted } from '../runtime/aborted.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { Scope } from '../runtime/scope.ts';
@@ -281,9 +282,4 @@ async function openFronts(
     void store.tunnelDirectory.leave();
   };
   return { fronts, own: ownApi?.front, leave, flush };
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

@@ -123,6 +123,17 @@ export function writeVarint(buffer: Buffer, at: number, value: number): number {
 }
 
 /**
+ * The bytes of field 1 in the message that stands in `payload` from `start` to `end`, which is how gRPC messages wrap data: a view.
+ * @throws MalformedMessage
+ */
+export function wrappedData(payload: Buffer, start: number, end: number): Buffer {
+  wrapper.reset(payload, start, end);
+  let data = payload.subarray(end, end);
+  while (wrapper.next()) if (wrapper.field === 1 && wrapper.wireType === 2) data = wrapper.value();
+  return data;
+}
+
+/**
  * Writes a message from its end to its beginning: the length of what is nested is then known when its prefix is due, so
  * that nothing is measured twice. One buffer is used again and again; `finish` hands out a copy.
  */
@@ -190,3 +201,6 @@ export class BackwardsWriter {
 }
 
 const EMPTY = Buffer.alloc(0);
+
+/** One serves all: a message is read to its end before anybody is called. */
+const wrapper = new WireReader();

@@ -2,20 +2,19 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { Automaton, END_OF_STREAM, START } from '../grpc/automaton.ts';
 import type { AgentCaller, Call, CallContext, CallSink } from '../grpc/call.ts';
-import { MalformedMessage } from '../grpc/protobuf_wire.ts';
+import { OneofReader } from '../grpc/oneof_reader.ts';
+import { MalformedMessage, wrappedData } from '../grpc/protobuf_wire.ts';
 import { type GrpcStatus, OVERLOADED, statusText } from '../grpc/status.ts';
 import { writeHead } from '../net/write_head.ts';
 import { returnBuffer } from '../runtime/buffer_pool.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import {
-  decodeData,
   decodeResponseHeader,
   encodeRequestHeader,
   HttpPart,
   REQUEST_TRAILER,
   type RequestHead,
   type ResponseHead,
-  ResponsePart,
 } from './http_wire.ts';
 import { RequestBody } from './request_body.ts';
 import { UpgradedConnection } from './upgraded_connection.ts';
@@ -62,7 +61,7 @@ export interface UpgradeSocket {
   timeout(delayMs: number, f: () => void): { stop(): void };
 }
 
-const part = new ResponsePart();
+const httpResponse = new OneofReader();
 const MALFORMED_HEAD: GrpcStatus = {
   code: StatusCode.Internal,
   message: 'the cluster answered with a malformed status or header',
@@ -144,8 +143,8 @@ export class HttpExchange implements CallSink {
   }
 
   #read(payload: Buffer): void {
-    part.read(payload);
-    const { part: next, start, end } = part;
+    httpResponse.read(payload, HttpPart.upgradeData);
+    const { field: next, start, end } = httpResponse;
     if (next === 0) {
       this.#giveUp({
         code: StatusCode.InvalidArgument,
@@ -161,7 +160,7 @@ export class HttpExchange implements CallSink {
     this.#received = next;
     switch (next) {
       case HttpPart.data:
-        this.#writeBody(decodeData(payload, start, end));
+        this.#writeBody(wrappedData(payload, start, end));
         break;
       case HttpPart.header:
         this.#writeHead(decodeResponseHeader(payload, start, end));
@@ -172,7 +171,7 @@ export class HttpExchange implements CallSink {
       case HttpPart.upgradeData:
         if (this.#upgraded === undefined) {
           this.#giveUp({ code: StatusCode.Internal, message: `unexpected field number received: ${next}` });
-        } else this.#upgraded.receive(decodeData(payload, start, end));
+        } else this.#upgraded.receive(wrappedData(payload, start, end));
         break;
     }
   }

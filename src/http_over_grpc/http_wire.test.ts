@@ -4,16 +4,15 @@ import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/p
 import { AnySchema } from '@bufbuild/protobuf/wkt';
 import { seededRandom } from '../../test/support/doubles/seeded_random.ts';
 import { HttpRequestSchema, HttpResponseSchema } from '../gen/gitlab/agent/grpctool/grpctool_pb.ts';
-import { MalformedMessage } from '../grpc/protobuf_wire.ts';
+import { OneofReader } from '../grpc/oneof_reader.ts';
+import { MalformedMessage, wrappedData } from '../grpc/protobuf_wire.ts';
 import {
-  decodeData,
   decodeResponseHeader,
   encodeData,
   encodeRequestHeader,
   HttpPart,
   REQUEST_TRAILER,
   type RequestHead,
-  ResponsePart,
   type ValueList,
 } from './http_wire.ts';
 
@@ -82,7 +81,7 @@ test('data and trailer are byte for byte what the generated code writes', () => 
 });
 
 test('response headers that the generated code writes are read as the same', () => {
-  const part = new ResponsePart();
+  const part = new OneofReader();
   for (let i = 0; i < 300; i++) {
     const headers = valueList();
     const statusCode = [0, 1, 101, 200, 404, 599][i % 6]!;
@@ -90,8 +89,8 @@ test('response headers that the generated code writes are read as the same', () 
       case: 'header',
       value: { response: { statusCode, status: text(), header: map(headers) } },
     });
-    part.read(payload);
-    assert.equal(part.part, HttpPart.header);
+    part.read(payload, HttpPart.upgradeData);
+    assert.equal(part.field, HttpPart.header);
     const head = decodeResponseHeader(payload, part.start, part.end)!;
     assert.equal(head.status, statusCode);
     assert.deepEqual(Object.fromEntries(head.headers.map(([name, value]) => [name, { value }])), map(headers));
@@ -99,33 +98,33 @@ test('response headers that the generated code writes are read as the same', () 
 });
 
 test('data and upgrade data that the generated code writes are read as the same', () => {
-  const part = new ResponsePart();
+  const part = new OneofReader();
   for (const which of ['data', 'upgradeData'] as const) {
     for (const size of [0, 1, 127, 128, 32_768]) {
       const data = random.bytes(size);
       const payload = generatedResponse({ case: which, value: { data } });
-      part.read(payload);
-      assert.equal(part.part, HttpPart[which]);
-      assert.deepEqual(decodeData(payload, part.start, part.end), data);
+      part.read(payload, HttpPart.upgradeData);
+      assert.equal(part.field, HttpPart[which]);
+      assert.deepEqual(wrappedData(payload, part.start, part.end), data);
     }
   }
-  part.read(generatedResponse({ case: 'trailer', value: {} }));
-  assert.equal(part.part, HttpPart.trailer);
+  part.read(generatedResponse({ case: 'trailer', value: {} }), HttpPart.upgradeData);
+  assert.equal(part.field, HttpPart.trailer);
 });
 
 test('the last member of the oneof counts, unknown fields do not', () => {
-  const part = new ResponsePart();
+  const part = new OneofReader();
   const header = generatedResponse({ case: 'header', value: { response: { statusCode: 200 } } });
   const data = generatedResponse({ case: 'data', value: { data: Buffer.from('x') } });
   const unknown = Buffer.from('2a03abcdef300a3d00000000', 'hex'); // field 5 as bytes, 6 as a varint, 7 as four bytes
   const payload = Buffer.concat([header, data, unknown]);
-  part.read(payload);
-  assert.equal(part.part, HttpPart.data);
-  assert.deepEqual(decodeData(payload, part.start, part.end), Buffer.from('x'));
-  part.read(unknown);
-  assert.equal(part.part, 0);
-  part.read(Buffer.alloc(0));
-  assert.equal(part.part, 0);
+  part.read(payload, HttpPart.upgradeData);
+  assert.equal(part.field, HttpPart.data);
+  assert.deepEqual(wrappedData(payload, part.start, part.end), Buffer.from('x'));
+  part.read(unknown, HttpPart.upgradeData);
+  assert.equal(part.field, 0);
+  part.read(Buffer.alloc(0), HttpPart.upgradeData);
+  assert.equal(part.field, 0);
 });
 
 test('unknown fields inside the parts change nothing', () => {
@@ -136,7 +135,7 @@ test('unknown fields inside the parts change nothing', () => {
   const bytes = Buffer.from(header, 'hex');
   assert.deepEqual(decodeResponseHeader(bytes, 0, bytes.length), { status: 200, headers: [['A', ['b']]] });
   const data = Buffer.from(`${unknown}0a0178${unknown}`, 'hex');
-  assert.deepEqual(decodeData(data, 0, data.length), Buffer.from('x'));
+  assert.deepEqual(wrappedData(data, 0, data.length), Buffer.from('x'));
 });
 
 test('a header without a response has none', () => {
@@ -144,7 +143,7 @@ test('a header without a response has none', () => {
 });
 
 test('damaged messages are read, or refused as malformed, and nothing else', () => {
-  const part = new ResponsePart();
+  const part = new OneofReader();
   const whole = generatedResponse({
     case: 'header',
     value: {
@@ -164,9 +163,9 @@ test('damaged messages are read, or refused as malformed, and nothing else', () 
     for (let n = random.below(3); n >= 0; n--)
       if (payload.length > 0) payload[random.below(payload.length)] = random.below(256);
     try {
-      part.read(payload);
-      if (part.part === HttpPart.header) decodeResponseHeader(payload, part.start, part.end);
-      else if (part.part !== 0) decodeData(payload, part.start, part.end);
+      part.read(payload, HttpPart.upgradeData);
+      if (part.field === HttpPart.header) decodeResponseHeader(payload, part.start, part.end);
+      else if (part.field !== 0) wrappedData(payload, part.start, part.end);
     } catch (error) {
       assert.ok(error instanceof MalformedMessage, `${payload.toString('hex')}: ${error}`);
       refused++;

@@ -79,33 +79,6 @@ function writeValueList(tag: number, list: ValueList): void {
   }
 }
 
-/** One message of a response: which part it is, and where in the payload its content stands. */
-export class ResponsePart {
-  part = 0;
-  start = 0;
-  end = 0;
-
-  /** Reads the oneof; `part` is 0 if none of its members is set. @throws MalformedMessage */
-  read(payload: Buffer): void {
-    this.part = 0;
-    wire.reset(payload, 0, payload.length);
-    while (wire.next()) {
-      if (wire.wireType !== 2 || wire.field > HttpPart.upgradeData) continue;
-      this.part = wire.field;
-      this.start = wire.valueStart;
-      this.end = wire.valueEnd;
-    }
-  }
-}
-
-/** The bytes in Data{data} or UpgradeData{data}: a view of `payload`. @throws MalformedMessage */
-export function decodeData(payload: Buffer, start: number, end: number): Buffer {
-  wire.reset(payload, start, end);
-  let data = payload.subarray(end, end);
-  while (wire.next()) if (wire.field === 1 && wire.wireType === 2) data = wire.value();
-  return data;
-}
-
 /** HttpResponse.Header. Undefined if its `response` is missing. @throws MalformedMessage */
 export function decodeResponseHeader(payload: Buffer, start: number, end: number): ResponseHead | undefined {
   wire.reset(payload, start, end);

@@ -23,6 +23,7 @@ export function bindThrough(link: Link, scope: Scope): Bind {
     };
     if (!(socket instanceof Socket)) return end(); // it was reset before it could be handed over
     socket.allowHalfOpen = true; // does not come along
+    socket.on('error', ignore); // whoever takes it may do so a turn later; 'close' follows
     socket.once('close', end);
     takers.get(key)?.(socket);
   });
@@ -48,3 +49,5 @@ export function bindThrough(link: Link, scope: Scope): Bind {
     };
   };
 }
+
+function ignore(): void {}

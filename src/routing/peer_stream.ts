@@ -3,13 +3,13 @@ import type { Call, CallSink, FrameSink } from '../grpc/call.ts';
 import { refusalOf, statusOf } from '../grpc/client_call.ts';
 import { PREFIX_BYTES, writeFrame } from '../grpc/frame.ts';
 import { type MessageHandler, MessageReader } from '../grpc/message_reader.ts';
+import { OneofReader } from '../grpc/oneof_reader.ts';
 import { MalformedMessage } from '../grpc/protobuf_wire.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
 import { writeFrames } from '../grpc/write_frames.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { AgentAnswer, type Answer } from '../tunnel/agent_answer.ts';
-import { OneofReader } from '../tunnel/oneof_reader.ts';
 import { PassedAnswer } from '../tunnel/passed_answer.ts';
 
 /** Who asks another node for a tunnel. After `ready` or `failed` it hears nothing more of the asking. */

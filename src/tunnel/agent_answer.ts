@@ -1,6 +1,6 @@
 import { Automaton, END_OF_STREAM } from '../grpc/automaton.ts';
 import type { CallSink } from '../grpc/call.ts';
-import { WireReader } from '../grpc/protobuf_wire.ts';
+import { wrappedData } from '../grpc/protobuf_wire.ts';
 import { type GrpcStatus, OK } from '../grpc/status.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -23,9 +23,6 @@ const order = new Automaton({
   [AnswerPart.trailer]: [END_OF_STREAM, AnswerPart.error],
   [AnswerPart.error]: [END_OF_STREAM],
 });
-
-/** One serves all answers: a message is read to its end before anybody is called. */
-const wire = new WireReader();
 
 /** Why `part` may not come before anything else of an answer; undefined if it may. */
 export function refuseFirst(part: number): string | undefined {
@@ -63,7 +60,7 @@ export class AgentAnswer implements Answer {
     this.#received = part;
     switch (part) {
       case AnswerPart.message:
-        this.#sink.message(dataOf(message, start, end));
+        this.#sink.message(wrappedData(message, start, end));
         break;
       case AnswerPart.header:
         this.#sink.header?.(decodeMetadata(message.subarray(start, end)));
@@ -88,12 +85,4 @@ export class AgentAnswer implements Answer {
   fail(status: GrpcStatus): void {
     this.#sink.end(status);
   }
-}
-
-/** The payload in Message{data}. */
-function dataOf(message: Buffer, start: number, end: number): Buffer {
-  wire.reset(message, start, end);
-  let data = message.subarray(end, end);
-  while (wire.next()) if (wire.field === 1 && wire.wireType === 2) data = wire.value();
-  return data;
 }

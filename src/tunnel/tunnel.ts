@@ -1,6 +1,7 @@
 import type { Call, CallSink, FrameSink } from '../grpc/call.ts';
 import { PREFIX_BYTES } from '../grpc/frame.ts';
 import type { Metadata } from '../grpc/metadata.ts';
+import { OneofReader } from '../grpc/oneof_reader.ts';
 import { MalformedMessage } from '../grpc/protobuf_wire.ts';
 import type { RequestSink, ServerCall } from '../grpc/server_call.ts';
 import { type GrpcStatus, OK } from '../grpc/status.ts';
@@ -9,7 +10,6 @@ import { StatusCode } from '../runtime/status_code.ts';
 import { AgentAnswer, type Answer, refuseFirst } from './agent_answer.ts';
 import { decodeDescriptor, type Methods } from './agent_messages.ts';
 import { CLOSE_SEND_FRAME, FromAgent, messageFrameSize, requestInfoFrame, writeMessageFrame } from './connect_wire.ts';
-import { OneofReader } from './oneof_reader.ts';
 import { PassedAnswer } from './passed_answer.ts';
 
 /** Whoever keeps idle tunnels. */

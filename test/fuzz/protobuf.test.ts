@@ -9,21 +9,16 @@ import {
   DescriptorSchema,
   HeaderSchema,
 } from '../../src/gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
+import { OneofReader } from '../../src/grpc/oneof_reader.ts';
 import {
   BackwardsWriter,
   MalformedMessage,
   varintSize,
   WireReader,
+  wrappedData,
   writeVarint,
 } from '../../src/grpc/protobuf_wire.ts';
-import {
-  decodeData,
-  decodeResponseHeader,
-  encodeData,
-  encodeRequestHeader,
-  HttpPart,
-  ResponsePart,
-} from '../../src/http_over_grpc/http_wire.ts';
+import { decodeResponseHeader, encodeData, encodeRequestHeader, HttpPart } from '../../src/http_over_grpc/http_wire.ts';
 import { AppError } from '../../src/runtime/app_error.ts';
 import { decodeDescriptor, decodeError, decodeMetadata } from '../../src/tunnel/agent_messages.ts';
 import { messageFrameSize, writeMessageFrame } from '../../src/tunnel/connect_wire.ts';
@@ -103,7 +98,7 @@ const response = fc.oneof(
   fc.constant({ case: 'trailer' as const, value: {} }),
 );
 
-const part = new ResponsePart();
+const part = new OneofReader();
 
 fuzz(
   'responses, damaged or not, are read as the generated code reads them',
@@ -119,11 +114,11 @@ fuzz(
     }
     let ours: { which: number; head?: ReturnType<typeof decodeResponseHeader>; data?: Buffer };
     try {
-      part.read(payload);
-      ours = { which: part.part };
-      if (part.part === HttpPart.header) ours.head = decodeResponseHeader(payload, part.start, part.end);
-      else if (part.part === HttpPart.data || part.part === HttpPart.upgradeData)
-        ours.data = decodeData(payload, part.start, part.end);
+      part.read(payload, HttpPart.upgradeData);
+      ours = { which: part.field };
+      if (part.field === HttpPart.header) ours.head = decodeResponseHeader(payload, part.start, part.end);
+      else if (part.field === HttpPart.data || part.field === HttpPart.upgradeData)
+        ours.data = wrappedData(payload, part.start, part.end);
     } catch (error) {
       assert.ok(error instanceof MalformedMessage, String(error));
       assert.ok(damage.length > 0, 'a whole message is read');

@@ -7,6 +7,7 @@ import { Hint } from '../../observability/hints.ts';
 import { createLimits } from '../../observability/limits.ts';
 import type { Log } from '../../observability/log.ts';
 import { createMetrics } from '../../observability/metrics.ts';
+import { aborted } from '../../runtime/aborted.ts';
 import { identity } from '../../runtime/build_info.ts';
 import { systemClock } from '../../runtime/clock.ts';
 import { systemRandom } from '../../runtime/random.ts';
@@ -167,9 +168,4 @@ function reportUsage(
     config.gitlab &&
     scope.own(createGitLabClient({ ...base, config: config.gitlab, clock: scope.clock, identity, env }));
   return startUsageReports({ ...base, config, gitlab, store: { usageCounters } });
-}
-
-function aborted(signal: AbortSignal): Promise<void> {
-  if (signal.aborted) return Promise.resolve();
-  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
 }

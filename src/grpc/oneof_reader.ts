@@ -1,4 +1,4 @@
-import { WireReader } from '../grpc/protobuf_wire.ts';
+import { WireReader } from './protobuf_wire.ts';
 
 const wire = new WireReader();
 
