@@ -8,7 +8,7 @@ import { root } from '../../support/launch.ts';
 import { fromCorpus, toCorpus } from './corpus.ts';
 
 /** How long each property is tried; the command for long runs sets more. */
-const budgetMs = Number(process.env.FUZZ_MS ?? 500);
+const budgetMs = Number(process.env.FUZZ_MS ?? 400);
 /** The same seed tries the same inputs. */
 const seed = Number(process.env.FUZZ_SEED ?? randomInt(2 ** 31));
 
