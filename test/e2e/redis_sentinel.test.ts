@@ -36,13 +36,9 @@ for (const [what, fail] of [
         }),
       );
       await fail(sentinel);
-      await eventually(
-        'a new master',
-        async () => String(await sentinel.replica.ask('ROLE')).startsWith('master'),
-        30_000,
-      );
+      await sentinel.takenOver();
       const masterAtMs = performance.now();
-      await eventually('the agent in the new master', () => isAnnounced(sentinel.replica), 10_000);
+      await eventually('the agent there', () => isAnnounced(sentinel.replica).catch(() => false), 10_000);
       const backMs = Math.round(performance.now() - masterAtMs);
       await delay(500);
       under.abort();

@@ -86,6 +86,9 @@ export async function startRedis(
     child.kill('SIGKILL');
     await ended;
   };
+  const signal = (name: NodeJS.Signals) => {
+    if (child.pid !== undefined && running.has(child)) process.kill(child.pid, name);
+  };
   const end = async () => {
     await stop();
     rmSync(folder, { recursive: true, force: true });
@@ -105,8 +108,8 @@ export async function startRedis(
       child = spawnServer(folder, args);
       await up();
     },
-    freeze: () => void child.kill('SIGSTOP'),
-    thaw: () => void child.kill('SIGCONT'),
+    freeze: () => signal('SIGSTOP'),
+    thaw: () => signal('SIGCONT'),
   };
 }
 
@@ -118,8 +121,8 @@ export interface TestSentinel {
   readonly certificate: TestCertificate | undefined;
   /** Makes the other server the master; resolves when the sentinels say that it is. */
   failover(): Promise<void>;
-  /** host:port of the master, by the word of the sentinels. */
-  masterAddress(): Promise<string>;
+  /** Resolves when the replica has become the master. */
+  takenOver(): Promise<void>;
 }
 
 /** Starts a master, a replica and a sentinel that fails over within two seconds. Its password, if any, is not the servers'. */
@@ -155,7 +158,11 @@ export async function startSentinel(
     replica,
     sentinels: [sentinel.address],
     certificate: sentinel.certificate,
-    masterAddress,
+    async takenOver() {
+      // The sentinel cuts all connections to it, ours too.
+      const isMaster = async () => String(await replica.ask('ROLE')).startsWith('master');
+      await eventually('the replica to be the master', () => isMaster().catch(() => false), 30_000);
+    },
     async failover() {
       const before = await masterAddress();
       await sentinel.ask('SENTINEL', 'FAILOVER', masterName);

@@ -264,8 +264,12 @@ export class RedisAgentDirectory implements AgentDirectory {
         this.#redis.send(['HEXISTS', this.#keys.podsOfAgent(agentId), String(connectionId)]),
       ),
     );
-    for (const [i, { agent }] of batch.entries()) if (stillThere[i] === 0) this.#forget(agent);
-    const kept = batch.filter((_, i) => stillThere[i] !== 0);
+    // Shortly before its end, by whose clock ever, it may as well have expired.
+    const expiresSoonMs = this.#scope.clock.wallMs() + this.#lifetime.marginMs / 2;
+    const wasRemoved = (registration: Registration, i: number) =>
+      stillThere[i] === 0 && registration.expiresAtMs > expiresSoonMs;
+    for (const { agent } of batch.filter(wasRemoved)) this.#forget(agent);
+    const kept = batch.filter((registration, i) => !wasRemoved(registration, i));
     await this.#write(kept, this.#lifetime.renewedMs(this.#here.size));
   }
 }

@@ -82,7 +82,7 @@ redisTest('TLS where the server speaks none fails within the time for connecting
 });
 
 redisTest('a Sentinel with TLS and a password of its own, and a failover that it is asked for', async (t) => {
-  const { master, replica, sentinels, certificate, failover } = await startSentinel(t, {
+  const { master, replica, sentinels, certificate, failover, takenOver } = await startSentinel(t, {
     masterName: 'mymaster',
     password: 'sentinel-secret',
     tls: true,
@@ -100,15 +100,8 @@ redisTest('a Sentinel with TLS and a password of its own, and a failover that it
   const node = await assertWorks(t, { endpoint });
   assert.ok(Number(await master.ask('DBSIZE')) > 0);
   await failover();
-  await eventually(
-    'the other server to be used',
-    async () => {
-      return (
-        String(await replica.ask('ROLE')).startsWith('master') && node.troubles.length > 1 && !node.troubles.at(-1)
-      );
-    },
-    15_000,
-  );
+  await takenOver();
+  await eventually('its use', () => node.troubles.length > 1 && node.troubles.at(-1) === undefined, 15_000);
   node.store.tunnelDirectory.announce(AGENT + 1n);
   await node.arrived();
   assert.deepEqual(await node.store.tunnelDirectory.nodesOf(AGENT + 1n), [URL_HERE]);
@@ -116,16 +109,12 @@ redisTest('a Sentinel with TLS and a password of its own, and a failover that it
 });
 
 redisTest('a Sentinel whose master dies: found again, with everything that was announced', async (t) => {
-  const { master, replica, sentinels } = await startSentinel(t, { masterName: 'mymaster' });
+  const { master, sentinels, takenOver } = await startSentinel(t, { masterName: 'mymaster' });
   const endpoint = { masterName: 'mymaster', addresses: sentinels, password: undefined, tls: undefined };
   const node = await assertWorks(t, { endpoint });
   await master.stop();
   node.store.tunnelDirectory.announce(AGENT + 1n);
-  await eventually(
-    'the replica to be the master',
-    async () => String(await replica.ask('ROLE')).startsWith('master'),
-    20_000,
-  );
+  await takenOver();
   for (const agentId of [AGENT, AGENT + 1n]) {
     await eventually('the announcements', async () => (await nodesOf(node, agentId)).length === 1);
   }
