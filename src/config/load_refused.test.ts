@@ -134,6 +134,11 @@ const wrong: readonly [name: string, yaml: string, ...expected: string[]][] = [
     'c.yaml:2:9: redis.sentinel: there is a server already: only one of server and sentinel',
   ],
   [
+    'a URL with a password where an address belongs',
+    `${standalone}redis: {server: {address: "redis://:hunter2@r:1"}}`,
+    'c.yaml:2:27: redis.server.address: "redis://@r:1" is not host:port',
+  ],
+  [
     'a sentinel’s address',
     `${standalone}redis: {sentinel: {master_name: a, addresses: [b]}}`,
     'c.yaml:2:48: redis.sentinel.addresses[0]: "b" is not host:port',

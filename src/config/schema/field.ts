@@ -44,7 +44,15 @@ export function ignored<T>(field: Field<T>): Field<T> {
 export function shown(tree: Tree): string {
   if (tree.kind === 'map') return 'a mapping';
   if (tree.kind === 'list') return 'a list';
-  const text = withoutPassword(typeof tree.value === 'string' ? JSON.stringify(tree.value) : tree.source);
+  return typeof tree.value === 'string' ? quoted(tree.value) : shortened(withoutPassword(tree.source));
+}
+
+/** A text in an error text. */
+export function quoted(value: string): string {
+  return shortened(withoutPassword(JSON.stringify(value)));
+}
+
+function shortened(text: string): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 

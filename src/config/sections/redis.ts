@@ -3,7 +3,7 @@ import { checkCaFile, readKeyPair } from '../files/certificates.ts';
 import { readPasswordFile } from '../files/secret_file.ts';
 import { childPath, type Report } from '../problem.ts';
 import { addressProblem } from '../schema/address.ts';
-import { ignored, type Value } from '../schema/field.ts';
+import { ignored, quoted, type Value } from '../schema/field.ts';
 import { duration, naturalInt32, oneOf, uint32 } from '../schema/number.ts';
 import { absolutePath, file, flag, requiredText, secretText, text } from '../schema/scalar.ts';
 import { list, optionalSection } from '../schema/section.ts';
@@ -74,7 +74,7 @@ export const redisSection = optionalSection({
     if (server === undefined || report.failed(addressPath) || report.failed(childPath(path, 'network'))) return;
     const address = network === 'unix' ? absolutePath(server.address, report.folder) : server.address;
     const wrong = addressProblem(network, address);
-    if (wrong !== undefined) report.problem(addressPath, `${JSON.stringify(server.address)} ${wrong}`);
+    if (wrong !== undefined) report.problem(addressPath, `${quoted(server.address)} ${wrong}`);
   },
 });
 

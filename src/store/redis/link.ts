@@ -85,7 +85,7 @@ export class RedisLink {
     try {
       return await this.#client.sendCommand(command);
     } catch (error) {
-      throw this.#reason ?? new RedisError(errorText(error), { cause: error, answered: true });
+      throw this.#reason ?? refusal(error);
     } finally {
       this.#waiting--;
       this.#progressAtMs = this.#scope.clock.monotonicMs();
@@ -100,7 +100,7 @@ export class RedisLink {
     try {
       await this.#client.subscribe(channel, hear, true);
     } catch (error) {
-      throw this.#reason ?? new RedisError(errorText(error), { cause: error, answered: true });
+      throw this.#reason ?? refusal(error);
     } finally {
       this.#waiting--;
       if (this.#waiting === 0) this.#stopWatch();
@@ -136,6 +136,12 @@ export class RedisLink {
     this.#watch?.stop();
     this.#watch = undefined;
   }
+}
+
+/** What the server has answered. It quotes commands that it does not know, and AUTH, where it goes by another name, is one of them. */
+function refusal(error: unknown): RedisError {
+  const text = errorText(error).replace(/, with args beginning with: .*$/s, '');
+  return new RedisError(text, { answered: true });
 }
 
 function newClient({ address, tls, dialTimeoutMs }: LinkOptions): Client {

@@ -40,6 +40,14 @@ redisTest('a password, byte for byte, also one that is no text', async (t) => {
   assert.doesNotMatch(JSON.stringify(stranger.lines), /ss word/);
 });
 
+redisTest('a server that does not know AUTH quotes the password, we do not', async (t) => {
+  const redis = await startRedis(t, { config: ['rename-command AUTH KNOCK'] });
+  const node = startNode(t, { ...reach(redis), password: new Secret(Buffer.from('hunter2')) });
+  const line = await eventually('the refusal', () => node.lines.find(({ level }) => level === 'error'));
+  assert.match(String(line.fields.error), /^ERR unknown command '?AUTH'?$/);
+  assert.doesNotMatch(JSON.stringify([node.lines, node.troubles]), /hunter2/);
+});
+
 redisTest('no password where one is wanted', async (t) => {
   const redis = await startRedis(t, { config: ['requirepass secret'], password: 'secret' });
   const node = startNode(t, reach(redis));
