@@ -75,7 +75,10 @@ export async function openObservability(options: {
     });
     return context.text('internal error\n', 500);
   });
-  const listener = getRequestListener(app.fetch, { overrideGlobalObjects: false });
+  const listener = getRequestListener(app.fetch, {
+    overrideGlobalObjects: false,
+    hostname: 'localhost', // for those that speak HTTP/1.0 and name no host, as balancers' health checks do
+  });
   const front = await openFront({
     listen: config.listen,
     handlers: { request: (request, response) => void listener(request, response) },

@@ -10,7 +10,7 @@ import { cpuMs, executable, pause, type Rig, rssMiB, Stage, withChildren } from 
 /**
  * The product beside the relay, by turns, with the same agent, cluster and load: ratios, never bare times.
  * `npm run bench [-- SCENARIO…] [--rounds N]`; scenarios: get, latency, download, stalled, distance, start, internal,
- * configuration, observability, workers, hostile
+ * configuration, observability, workers, hostile, nodes
  */
 const rounds = Number(/--rounds[= ](\d+)/.exec(process.argv.slice(2).join(' '))?.[1] ?? 5);
 const chosen = process.argv.slice(2).filter((word) => /^[a-z]/.test(word));
@@ -52,11 +52,18 @@ interface Sample {
   p99Us: number;
 }
 
-async function sample(stage: Stage, rig: Rig, connections: number, seconds: number): Promise<Sample> {
-  const before = cpuMs(rig.pid);
+/** @param usedMs processor time so far; default that of the rig's server */
+async function sample(
+  stage: Stage,
+  rig: Rig,
+  connections: number,
+  seconds: number,
+  usedMs = () => cpuMs(rig.pid),
+): Promise<Sample> {
+  const before = usedMs();
   const result = await stage.load(rig, '/pods', connections, seconds);
   if (result.errors > 0) throw new Error(`${rig.name}: ${result.errors} errors`);
-  return { cpuUs: ((cpuMs(rig.pid) - before) * 1000) / result.requests, p50Us: result.p50Us, p99Us: result.p99Us };
+  return { cpuUs: ((usedMs() - before) * 1000) / result.requests, p50Us: result.p50Us, p99Us: result.p99Us };
 }
 
 async function requests(
@@ -203,6 +210,35 @@ async function start(stage: Stage): Promise<void> {
   tell('executable', `${(statSync(executable).size / 1e6).toFixed(1)} MB`, '≤ 125 MB');
 }
 
+/** Requests that enter the node that has the agent, and the other one, by turns; the processor time is that of both nodes. */
+async function nodes(stage: Stage): Promise<void> {
+  const { right, other } = await stage.nodes();
+  const both = () => cpuMs(right.pid) + cpuMs(other.pid);
+  for (const connections of [64, 1]) {
+    const samples = { right: [] as Sample[], other: [] as Sample[] };
+    for (const rig of [right, other]) await stage.load(rig, '/pods', connections, 3);
+    for (let round = 0; round < rounds; round++) {
+      samples.right.push(await sample(stage, right, connections, 3, both));
+      samples.other.push(await sample(stage, other, connections, 3, both));
+    }
+    const [cpu, p50] = [({ cpuUs }: Sample) => cpuUs, ({ p50Us }: Sample) => p50Us];
+    const plural = connections === 1 ? '1 connection' : `${connections} connections`;
+    const goal = connections === 1 ? '' : '≤ 1.7';
+    compare(
+      `CPU of both nodes per 4 KB GET, ${plural}: other node, right node`,
+      'µs',
+      samples.other.map(cpu),
+      samples.right.map(cpu),
+      goal,
+    );
+    if (connections > 1) continue;
+    const more = median(samples.other.map((at, i) => at.p50Us - (samples.right[i]?.p50Us ?? 0)));
+    compare(`p50, ${plural}: other node, right node`, 'µs', samples.other.map(p50), samples.right.map(p50), '');
+    tell('p50 more through the other node', `${(more / 1000).toFixed(2)} ms`, '≤ 0.5 ms');
+  }
+  for (const rig of [right, other]) rig.stop();
+}
+
 async function configuration(): Promise<void> {
   for (const { what, value, goal } of await measureConfiguration()) tell(what, value, goal);
 }
@@ -280,6 +316,7 @@ const scenarios = {
   observability,
   workers,
   hostile,
+  nodes,
 };
 
 const stage = new Stage();

@@ -27,6 +27,8 @@ export interface Settings {
   readonly workers?: number;
   /** How many pods the agent has. */
   readonly pods?: number;
+  /** Sections that are added to the configuration. */
+  readonly more?: string;
 }
 
 /** The processes of a bench: everything on free loopback ports, everything killed by `close`. */
@@ -66,7 +68,30 @@ export class Stage {
     return { pid: kas.pid!, startSeconds: (performance.now() - startedMs) / 1000, stop: () => kas.kill('SIGKILL') };
   }
 
-  async #startKas({ level = 'info', metrics = true, workers = 1 }: Settings = {}): Promise<{
+  /** Two nodes of the product that share a Redis; the agent is at the first. */
+  async nodes(): Promise<{ right: Rig; other: Rig }> {
+    const redis = join(this.#folder, 'redis.sock');
+    const args = ['--port', '0', '--unixsocket', redis, '--save', '', '--appendonly', 'no', '--dir', this.#folder];
+    this.#spawn('redis-server', args);
+    while (!existsSync(redis)) await pause(10);
+    this.#write('private.secret', Buffer.alloc(32, 7).toString('base64'));
+    const shared = async () => `redis: { network: unix, server: { address: redis.sock } }
+private_api: { listen: { address: "127.0.0.1:${await freePort()}", authentication_secret_file: private.secret } }
+`;
+    const nodes = [await this.#startKas({ more: await shared() }), await this.#startKas({ more: await shared() })];
+    for (const { httpPort } of nodes) await listening(httpPort);
+    const [right, other] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
+    const agent = this.#agent(`grpc://127.0.0.1:${right.agentPort}`);
+    const rigs = {
+      right: this.#rig('right node', right.kas, agent, right.httpPort, 'pat:1:bench-user-token'),
+      other: this.#rig('other node', other.kas, agent, other.httpPort, 'pat:1:bench-user-token'),
+    };
+    await answering(rigs.right);
+    await answering(rigs.other);
+    return rigs;
+  }
+
+  async #startKas({ level = 'info', metrics = true, workers = 1, more = '' }: Settings = {}): Promise<{
     kas: ChildProcess;
     agentPort: number;
     httpPort: number;
@@ -87,7 +112,7 @@ server: { metrics: ${metrics}, workers: ${workers} }
 standalone:
   agents: [{ id: 1, name: bench, token_file: agent.token }]
   users: [{ name: bench, token_file: user.token, agents: [1], access_as: agent }]
-`,
+${more}`,
     );
     const startedMs = performance.now();
     const kas = existsSync(executable)

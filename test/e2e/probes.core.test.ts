@@ -1,6 +1,7 @@
 // The probes on the observability listener (docs/protocol/listeners.md).
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { rawExchange } from '../support/http1.ts';
 import { startServer } from '../support/server.ts';
 import { eventually } from '../support/wait.ts';
 
@@ -28,4 +29,11 @@ test('a server that runs is alive, ready and started; one that leaves says why i
     server.log.find(({ msg }) => msg === 'ReadinessProbe failed'),
     undefined,
   );
+});
+
+test('balancers that ask in HTTP/1.0, and name no host, get their answer', async () => {
+  const server = await startServer({});
+  const answer = await rawExchange(server.endpoints.observability, 'GET /readiness HTTP/1.0\r\n\r\n');
+  assert.match(answer, /^HTTP\/1\.[01] 200 /);
+  await server.stop();
 });

@@ -91,6 +91,14 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   return server;
 }
 
+/** Starts a server that has ended once more: the same files, the same ports. */
+export async function startAgain(ended: RunningServer, env?: Readonly<Record<string, string>>): Promise<RunningServer> {
+  const child = runKas(['--configuration-file', ended.configFile], env);
+  const server = watch(child, ended.places.folder, ended.configFile, ended.places);
+  await becomesReady(server, child);
+  return server;
+}
+
 /** Runs the product with these arguments. */
 export function runKas(
   args: readonly string[],

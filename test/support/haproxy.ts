@@ -1,0 +1,107 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { addressOf, dial, type Endpoint, freePort } from './endpoint.ts';
+import type { Endpoints } from './kas_config.ts';
+import { which } from './launch.ts';
+import { eventually } from './wait.ts';
+
+/** A balancer in front of several nodes, which asks each one's /readiness twice a second. */
+export interface HaProxy {
+  readonly agents: Endpoint;
+  readonly kubernetesApi: Endpoint;
+  close(): Promise<void>;
+}
+
+export function haProxyProgram(): string | undefined {
+  return which('haproxy') ?? which('/usr/sbin/haproxy');
+}
+
+const children = new Set<ChildProcess>();
+process.on('exit', () => {
+  for (const child of children) child.kill('SIGKILL');
+});
+
+/**
+ * Requests to 8154 are balanced one by one, and never tried a second time: what a node loses is lost. Agents' connections are
+ * balanced as connections.
+ */
+export async function startHaProxy(nodes: readonly Endpoints[]): Promise<HaProxy> {
+  const program = haProxyProgram();
+  if (program === undefined) throw new Error('haproxy is not installed');
+  const folder = mkdtempSync(join(tmpdir(), 'kas-haproxy-'));
+  const endpoint = async (): Promise<Endpoint> => ({
+    network: 'tcp',
+    host: '127.0.0.1',
+    port: await freePort(),
+    path: '',
+    ca: undefined,
+  });
+  const agents = await endpoint();
+  const kubernetesApi = await endpoint();
+  const servers = (port: (endpoints: Endpoints) => Endpoint) =>
+    nodes
+      .map((node, i) => {
+        const check = `check port ${node.observability.port} inter 500ms fall 1 rise 1`;
+        return `  server node${i} ${addressOf(port(node))} ${check}`;
+      })
+      .join('\n');
+  writeFileSync(
+    join(folder, 'haproxy.cfg'),
+    `global
+  maxconn 4000
+defaults
+  timeout connect 5s
+  timeout client 1h
+  timeout server 1h
+  retries 0
+  option httpchk GET /readiness
+  http-check expect status 200
+listen agents
+  bind ${addressOf(agents)}
+  mode tcp
+  balance roundrobin
+${servers((node) => node.agent)}
+listen kubernetes_api
+  bind ${addressOf(kubernetesApi)}
+  mode http
+  balance roundrobin
+  http-reuse safe
+${servers((node) => node.kubernetesApi)}
+`,
+  );
+  const child = spawn(program, ['-db', '-f', 'haproxy.cfg'], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
+  children.add(child);
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding('utf8').on('data', (text: string) => {
+      output += text;
+    });
+  const closed = new Promise<void>((resolve) =>
+    child.once('close', () => {
+      children.delete(child);
+      rmSync(folder, { recursive: true, force: true });
+      resolve();
+    }),
+  );
+  try {
+    await eventually('haproxy', () =>
+      dial(kubernetesApi).then(
+        (socket) => socket.destroy(),
+        () => undefined,
+      ),
+    );
+  } catch (error) {
+    child.kill('SIGKILL');
+    throw new Error(`${String(error)}\n${output}`);
+  }
+  return {
+    agents,
+    kubernetesApi,
+    async close() {
+      child.kill('SIGKILL');
+      await closed;
+    },
+  };
+}
