@@ -30,6 +30,22 @@ class FakeTunnel {
   readonly call = new RecordingCall();
   readonly opened: { sink: FrameSink; metadata: Metadata; gzip: boolean }[] = [];
 
+  readonly #registry: TunnelRegistry;
+  held = 0;
+
+  constructor(registry: TunnelRegistry) {
+    this.#registry = registry;
+  }
+
+  hold(): void {
+    this.held++;
+  }
+
+  release(): void {
+    this.held--;
+    if (this.idle) this.#registry.add(this as unknown as Tunnel);
+  }
+
   openFrames(_: string, sink: FrameSink, options: { metadata: Metadata; gzip: boolean }): RecordingCall {
     this.idle = false;
     this.opened.push({ sink, ...options });
@@ -49,7 +65,7 @@ function setUp() {
     tunnels,
     lines,
     add: () => {
-      const tunnel = new FakeTunnel();
+      const tunnel = new FakeTunnel(tunnels);
       tunnels.add(tunnel as unknown as Tunnel);
       return tunnel;
     },
@@ -247,4 +263,16 @@ test('a node with another secret is told of in those words, once a minute', () =
       'debug JWT validation failed',
     ],
   );
+});
+
+test('a tunnel that is held does not end with its connection, and what it may not give any more is refused when this node leaves', () => {
+  const { gateway, add, call } = setUp();
+  const tunnel = add();
+  const { says, status } = call();
+  assert.equal(tunnel.held, 1);
+  gateway.leave();
+  assert.equal(status(), undefined, 'the other node is about to take it');
+  tunnel.idle = false;
+  says('');
+  assert.equal(status(), '14 kas is shutting down');
 });

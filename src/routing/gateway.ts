@@ -74,7 +74,8 @@ export class Gateway {
       call.end(SHUTTING_DOWN);
       return;
     }
-    new GatewayCall(call, { agentId, metadata, correlation }, this.#options, this.#waiting);
+    const shared = { ...this.#options, waiting: this.#waiting, leaving: () => this.#leaving };
+    new GatewayCall(call, { agentId, metadata, correlation }, shared);
   }
 
   #admit(call: ServerCall): void {
@@ -142,6 +143,12 @@ interface Wanted {
   readonly correlation: string | undefined;
 }
 
+/** Where a call of another node looks for a tunnel, and who ends its waiting. */
+interface Surroundings extends Pick<GatewayOptions, 'tunnels' | 'siblings'> {
+  readonly waiting: Set<GatewayCall>;
+  readonly leaving: () => boolean;
+}
+
 /** One call of another node: waits for a tunnel, holds it until the node takes it, and passes messages both ways. */
 class GatewayCall implements RequestSink, FrameSink {
   readonly #call: ServerCall;
@@ -149,6 +156,7 @@ class GatewayCall implements RequestSink, FrameSink {
   readonly #tunnels: TunnelRegistry;
   readonly #siblings: Siblings | undefined;
   readonly #waiting: Set<GatewayCall>;
+  readonly #leaving: () => boolean;
   readonly #gzip: boolean;
   #waiter: Waiter | undefined;
   #search: { stop(): void } | undefined;
@@ -162,17 +170,13 @@ class GatewayCall implements RequestSink, FrameSink {
   #earlyBytes = 0;
   #callerDone = false;
 
-  constructor(
-    call: ServerCall,
-    wanted: Wanted,
-    { tunnels, siblings }: Pick<GatewayOptions, 'tunnels' | 'siblings'>,
-    waiting: Set<GatewayCall>,
-  ) {
+  constructor(call: ServerCall, wanted: Wanted, { tunnels, siblings, waiting, leaving }: Surroundings) {
     this.#call = call;
     this.#wanted = wanted;
     this.#tunnels = tunnels;
     this.#siblings = siblings;
     this.#waiting = waiting;
+    this.#leaving = leaving;
     this.#gzip = call.metadataValues('grpc-accept-encoding').some((value) => /\bgzip\b/.test(value));
     call.passesCompressed = this.#gzip;
     const tunnel = this.#take();
@@ -194,7 +198,7 @@ class GatewayCall implements RequestSink, FrameSink {
   /** An idle tunnel of this process. */
   #take(): HeldTunnel | undefined {
     const tunnel = this.#tunnels.take(this.#wanted.agentId, this.#call.path);
-    return tunnel && heldHere(tunnel, this.#tunnels, this.#about);
+    return tunnel && heldHere(tunnel, this.#about);
   }
 
   get #about() {
@@ -207,7 +211,7 @@ class GatewayCall implements RequestSink, FrameSink {
     this.#waiting.add(this);
     this.#waiter = this.#tunnels.wait(agentId, path, (tunnel) => {
       this.#stopWaiting();
-      found(heldHere(tunnel, this.#tunnels, this.#about));
+      found(heldHere(tunnel, this.#about));
     });
     this.#search = this.#siblings?.search({ agentId, method: path, metadata, correlation }, (stream) => {
       this.#stopWaiting();
@@ -267,10 +271,11 @@ class GatewayCall implements RequestSink, FrameSink {
     this.#started = true;
     const tunnel = this.#held;
     this.#held = undefined;
-    // It may have ended while it was held; nothing has been sent through it, so another one will do.
+    // Its agent may have been lost while it was held; nothing has been sent through it, so another one will do.
     const usable = tunnel.usable ? tunnel : this.#take();
-    if (usable === undefined) this.#wait((found) => this.#open(found));
-    else this.#open(usable);
+    if (usable !== undefined) this.#open(usable);
+    else if (this.#leaving()) this.#call.end(SHUTTING_DOWN);
+    else this.#wait((found) => this.#open(found));
   }
 
   #open(tunnel: HeldTunnel): void {

@@ -1,6 +1,5 @@
 import type { Call, FrameSink } from '../grpc/call.ts';
 import type { Metadata } from '../grpc/metadata.ts';
-import type { TunnelRegistry } from '../tunnel/registry.ts';
 import type { Tunnel } from '../tunnel/tunnel.ts';
 import type { PeerStream } from './peer_stream.ts';
 
@@ -21,15 +20,14 @@ interface HeldCall {
 }
 
 /** A tunnel of this process. */
-export function heldHere(tunnel: Tunnel, tunnels: TunnelRegistry, { method, metadata, gzip }: HeldCall): HeldTunnel {
+export function heldHere(tunnel: Tunnel, { method, metadata, gzip }: HeldCall): HeldTunnel {
+  tunnel.hold();
   return {
     get usable() {
       return tunnel.idle;
     },
     open: (sink) => tunnel.openFrames(method, sink, { metadata, gzip }),
-    giveBack() {
-      if (tunnel.idle) tunnels.add(tunnel);
-    },
+    giveBack: () => tunnel.release(),
   };
 }
 

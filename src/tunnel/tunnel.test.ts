@@ -475,3 +475,23 @@ test('metadata reaches the agent', () => {
   assert.ok(msg.case === 'requestInfo');
   assert.deepEqual(msg.value.meta['x-custom']?.value, ['1', '2']);
 });
+
+test('a tunnel that somebody holds outlives the age of its connection, until it is let go', () => {
+  const { session, tunnel, kept, status } = idle();
+  tunnel.hold();
+  session.reachAge();
+  assert.equal(status(), undefined);
+  assert.equal(tunnel.idle, true);
+  tunnel.release();
+  assert.equal(status(), '0 ');
+  assert.deepEqual(kept, ['add', 'lost']);
+});
+
+test('a tunnel that was held and let go is idle again, and ends with its connection as before', () => {
+  const { session, tunnel, kept, status } = idle();
+  tunnel.hold();
+  tunnel.release();
+  assert.deepEqual(kept, ['add', 'add']);
+  session.reachAge();
+  assert.equal(status(), '0 ');
+});

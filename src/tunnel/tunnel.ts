@@ -62,9 +62,21 @@ export class Tunnel implements Call, RequestSink {
     return this.#methods;
   }
 
-  /** Whether a call can be opened. A tunnel that somebody holds back may end meanwhile. */
+  /** Whether a call can be opened. Of a tunnel that somebody holds the agent may be lost meanwhile. */
   get idle(): boolean {
     return this.#state === 'idle';
+  }
+
+  /** Keeps an idle tunnel, which its keeper has given away, from ending with its connection's age: somebody is about to open a call. */
+  hold(): void {
+    this.#stopWaitingForAge();
+  }
+
+  /** Nobody opens a call after all: the tunnel is the keeper's again, or ends if its connection has become too old meanwhile. */
+  release(): void {
+    if (this.#state !== 'idle') return;
+    this.#stopWaitingForAge = this.#stream.session.onAge(() => this.end(OK));
+    if (this.idle) this.#keeper.add(this);
   }
 
   /** Opens the one call. To be called on an idle tunnel. Nothing leaves before the first write or half-close. */

@@ -83,8 +83,8 @@ private_api: { listen: { address: "127.0.0.1:${await freePort()}", authenticatio
     const [right, other] = nodes as [(typeof nodes)[0], (typeof nodes)[0]];
     const agent = this.#agent(`grpc://127.0.0.1:${right.agentPort}`);
     const rigs = {
-      right: this.#rig('right node', right.kas, agent, right.httpPort, 'pat:1:bench-user-token'),
-      other: this.#rig('other node', other.kas, agent, other.httpPort, 'pat:1:bench-user-token'),
+      right: this.#rig('right node', right.kas, [agent], right.httpPort, 'pat:1:bench-user-token'),
+      other: this.#rig('other node', other.kas, [agent], other.httpPort, 'pat:1:bench-user-token'),
     };
     await answering(rigs.right);
     await answering(rigs.other);
