@@ -23,7 +23,7 @@ interface Stage {
 /** What was recorded and can be played. */
 const replayed = [
   'test/vectors/{k8s-proxy,tunnel,agent-connect,internal-api,modules}/*.json',
-  'test/vectors/kas-to-kas/direct-calls.json',
+  'test/vectors/kas-to-kas/!(jwt|no-tunnel*).json',
   'test/vectors/observability/http.json',
 ];
 

@@ -83,7 +83,13 @@ export async function openKubernetesApi(options: {
 
 /** What kubectl, or the proxy in front, hears where there are too many connections: the bytes of an answer. */
 function overloadedAnswer(): string {
-  const nobody = { accept: undefined, userAgent: undefined, pretty: undefined, allowedOrigin: undefined };
+  const nobody = {
+    accept: undefined,
+    userAgent: undefined,
+    pretty: undefined,
+    allowedOrigin: undefined,
+    authorizes: false,
+  };
   const message = 'Too many connections, try again later';
   const { headers, body } = statusResponse({ status: 503, message }, nobody, identity);
   let head = 'HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n';

@@ -262,7 +262,12 @@ export class HttpExchange implements CallSink {
       return;
     }
     let head = 'HTTP/1.1 101 Switching Protocols\r\n';
-    for (let i = 0; i + 1 < headers.length; i += 2) head += `${headers[i]}: ${headers[i + 1]}\r\n`;
+    let dated = false;
+    for (let i = 0; i + 1 < headers.length; i += 2) {
+      head += `${headers[i]}: ${headers[i + 1]}\r\n`;
+      if (headers[i] === 'Date') dated = true;
+    }
+    if (!dated) head += `Date: ${new Date().toUTCString()}\r\n`; // as each other answer has one
     upgrade.detach();
     this.#upgraded = new UpgradedConnection(this.#call, upgrade, `${head}\r\n`, this.#counts);
   }

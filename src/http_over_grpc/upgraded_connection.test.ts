@@ -21,7 +21,10 @@ test('an upgrade is not half-closed with its request', async () => {
 
 test('after the switch bytes go both ways, unchanged', async () => {
   const { sent, says, connection, call } = await upgraded();
-  assert.equal(connection.received, 'HTTP/1.1 101 Switching Protocols\r\nUpgrade: tcp\r\nConnection: upgrade\r\n\r\n');
+  assert.match(
+    connection.received,
+    /^HTTP\/1\.1 101 Switching Protocols\r\nUpgrade: tcp\r\nConnection: upgrade\r\nDate: [^\r]+ GMT\r\n\r\n$/,
+  );
   connection.write('\0\xff in');
   await connection.until(() => sent().length === 3, 'the bytes');
   assert.equal(sent()[2], 'upgradeData \0\xff in');

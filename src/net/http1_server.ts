@@ -55,6 +55,8 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
     if (retiring?.()) res.shouldKeepAlive = false;
     // The runtime drops what comes in one read with such a request: nothing that follows could be trusted.
     if (req.headers.upgrade !== undefined && behind.has(req)) res.shouldKeepAlive = false;
+    // Connections of HTTP/1.1 stay open unless somebody says otherwise; upstream does not say it either.
+    if (res.shouldKeepAlive && req.httpVersionMinor === 1) res.removeHeader('connection');
     const fault = faultOf(req);
     if (fault !== undefined) refuse(req.socket, ...fault);
     else if (handlers.request === undefined) refuse(req.socket, 404, '404 Not Found');

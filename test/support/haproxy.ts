@@ -26,8 +26,12 @@ process.on('exit', () => {
 /**
  * Requests to 8154 are balanced one by one, and never tried a second time: what a node loses is lost. Agents' connections are
  * balanced as connections.
+ * @param options.redispatch a node that refuses a connection costs nothing: nothing was sent, so another node gets the request
  */
-export async function startHaProxy(nodes: readonly Endpoints[]): Promise<HaProxy> {
+export async function startHaProxy(
+  nodes: readonly Endpoints[],
+  options: { readonly redispatch?: boolean } = {},
+): Promise<HaProxy> {
   const program = haProxyProgram();
   if (program === undefined) throw new Error('haproxy is not installed');
   const folder = mkdtempSync(join(tmpdir(), 'kas-haproxy-'));
@@ -55,7 +59,7 @@ defaults
   timeout connect 5s
   timeout client 1h
   timeout server 1h
-  retries 0
+  ${options.redispatch ? 'retries 3\n  option redispatch 1' : 'retries 0'}
   option httpchk GET /readiness
   http-check expect status 200
 listen agents

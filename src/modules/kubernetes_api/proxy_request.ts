@@ -109,6 +109,7 @@ export class RequestPreparer {
       userAgent: head.userAgent,
       pretty: findValues(target.query, 'pretty')?.[0],
       allowedOrigin: origin.allowed,
+      authorizes: head.authorization.length > 0,
       traceId: request.span?.traceId,
     };
     const path = pathBelow(target.path, this.#deps.config.urlPathPrefix);

@@ -4,7 +4,13 @@ import { parse } from 'yaml';
 import { type Answer, type Asker, statusResponse } from './status_response.ts';
 
 const failure = { status: 401, message: 'no <b> & "quotes" \u2028 it\'s: #1' };
-const nobody: Asker = { accept: undefined, userAgent: undefined, pretty: undefined, allowedOrigin: undefined };
+const nobody: Asker = {
+  accept: undefined,
+  userAgent: undefined,
+  pretty: undefined,
+  allowedOrigin: undefined,
+  authorizes: false,
+};
 
 function respond(asker: Partial<Asker>, status = 401): Answer {
   return statusResponse({ ...failure, status }, { ...nobody, ...asker }, 'gitlab-kas/v1/c');
@@ -119,4 +125,12 @@ test('for people to read', () => {
   assert.equal(isPretty({ pretty: 'yes' }), false);
   assert.equal(isPretty({ accept: 'application/json;pretty=1', pretty: 'false' }), true);
   assert.ok(!respond({ pretty: '1' }).body.toString().endsWith('\n'));
+});
+
+test('what a browser may show is not to be taken for something else', () => {
+  const sniffing = (more: Partial<Asker>) =>
+    statusResponse({ status: 404, message: 'x' }, { ...nobody, ...more }, 'kas').headers.includes('nosniff');
+  assert.equal(sniffing({}), true);
+  assert.equal(sniffing({ authorizes: true }), false);
+  assert.equal(sniffing({ authorizes: true, accept: 'image/png' }), true, 'plain text');
 });

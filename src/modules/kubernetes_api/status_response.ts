@@ -19,6 +19,8 @@ export interface Asker {
   /** The query parameter `pretty`. */
   readonly pretty: string | undefined;
   readonly allowedOrigin: string | undefined;
+  /** It came with an `Authorization` header: no browser, which might take an answer for a page, sends one by itself. */
+  readonly authorizes: boolean;
   /** For whoever helps the asker; undefined without tracing. */
   readonly traceId?: string | undefined;
 }
@@ -73,8 +75,9 @@ export function statusResponse(failure: Failure, asker: Asker, server: string): 
   if (code === 401) headers.push('Gitlab-Unauthorized', 'true');
   // Kubernetes clients wait so long and try again, of their own accord.
   if (code === 429 || code === 503) headers.push('Retry-After', RETRY_AFTER_SECONDS);
-  headers.push('Server', server, 'X-Content-Type-Options', 'nosniff');
+  headers.push('Server', server);
   const chosen = negotiate(asker.accept);
+  if (chosen === undefined || !asker.authorizes) headers.push('X-Content-Type-Options', 'nosniff');
   const trace = asker.traceId === undefined ? '' : `. Trace ID: ${asker.traceId}`;
   if (chosen === undefined) {
     const types = STATUS_MEDIA_TYPES.join(', ');
