@@ -99,6 +99,7 @@ export class ServerCall implements MessageHandler {
   #responded = false;
   /** Set once the outcome is decided, by us or by the client. */
   #over = false;
+  #corked = false;
   #whenOver: (() => void) | undefined;
   #clientDone = false;
   /** The client's end was seen, but the sink has not been told. */
@@ -152,6 +153,13 @@ export class ServerCall implements MessageHandler {
     const raw = this.#rawHeaders ?? [];
     for (let i = 0; i < raw.length; i += 2) if (raw[i] === key) values.push(raw[i + 1]!);
     return values;
+  }
+
+  /** Whether all metadata, HTTP/2's own headers included, is of these keys. To be asked before `receive`. */
+  hasOnlyMetadata(keys: ReadonlySet<string>): boolean {
+    const raw = this.#rawHeaders ?? [];
+    for (let i = 0; i < raw.length; i += 2) if (!keys.has(raw[i]!)) return false;
+    return true;
   }
 
   /** The keys of all metadata, HTTP/2's own headers included. To be asked before `receive`. */
@@ -266,6 +274,24 @@ export class ServerCall implements MessageHandler {
     return writeFrames(this.#stream, frames);
   }
 
+  /** Sends bytes of messages as they come from elsewhere. What comes in one turn of the event loop leaves together. */
+  passFrames(bytes: Buffer): boolean {
+    if (this.#over) return true;
+    this.#respond();
+    if (!this.#corked) {
+      this.#corked = true;
+      this.#stream.cork();
+      process.nextTick(uncork, this);
+    }
+    return this.#stream.write(bytes) || this.#stream.writableLength < WRITE_BUFFER_BYTES;
+  }
+
+  /** For `passFrames`. */
+  uncork(): void {
+    this.#corked = false;
+    this.#stream.uncork();
+  }
+
   /** `f` is called when writing may go on after a write returned false. */
   onDrain(f: () => void): void {
     this.#stream.removeAllListeners('drain').on('drain', f);
@@ -368,4 +394,8 @@ export class ServerCall implements MessageHandler {
 function endSpan(span: Span, status: GrpcStatus): void {
   span.set({ 'rpc.grpc.status_code': status.code });
   span.end(status.code === StatusCode.OK ? undefined : statusText(status));
+}
+
+function uncork(call: ServerCall): void {
+  call.uncork();
 }

@@ -59,6 +59,8 @@ export interface UpgradeSocket {
   detach(): void;
   /** Calls `f` after `delayMs` unless stopped before. */
   timeout(delayMs: number, f: () => void): { stop(): void };
+  /** Milliseconds since the epoch. */
+  wallMs(): number;
 }
 
 const httpResponse = new OneofReader();
@@ -267,7 +269,7 @@ export class HttpExchange implements CallSink {
       head += `${headers[i]}: ${headers[i + 1]}\r\n`;
       if (headers[i] === 'Date') dated = true;
     }
-    if (!dated) head += `Date: ${new Date().toUTCString()}\r\n`; // as each other answer has one
+    if (!dated) head += `Date: ${new Date(upgrade.wallMs()).toUTCString()}\r\n`; // as each other answer has one
     upgrade.detach();
     this.#upgraded = new UpgradedConnection(this.#call, upgrade, `${head}\r\n`, this.#counts);
   }

@@ -83,7 +83,9 @@ function setUp() {
         ...agentIds.map((id): [string, string] => ['kas-hop-routing-agent-id', id]),
         ...more,
       ];
-      serve(stream.asServerStream, Object.fromEntries(raw), session, raw.flat());
+      const headers: Record<string, string> = {};
+      for (const [key, value] of raw) headers[key] = key in headers ? `${headers[key]}, ${value}` : value; // as Node does
+      serve(stream.asServerStream, headers, session, raw.flat());
       return {
         session,
         stream,

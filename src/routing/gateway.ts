@@ -22,6 +22,11 @@ import type { Siblings } from './siblings.ts';
 const TUNNEL_READY = frameOf(Buffer.from([0x0a, 0]));
 const NO_TUNNEL = frameOf(Buffer.from([0x32, 0]));
 
+/** What nodes send with every call, of which the agent gets the user agent alone. */
+const OF_NODES: ReadonlySet<string> = new Set([
+  ...[':method', ':path', ':scheme', ':authority', 'content-type', 'user-agent', 'te', 'authorization'],
+  ...['grpc-accept-encoding', ROUTING_AGENT_ID, CORRELATION_METADATA],
+]);
 /** Metadata of the call between the nodes, which means nothing to the agent. The token must not reach it at all. */
 const OF_THIS_HOP = /^(?::|grpc-|(?:authorization|content-type|te|accept-encoding|x-gitlab-correlation-id)$)/;
 
@@ -104,6 +109,8 @@ export class Gateway {
 const SECRET_HINT = 'private_api.listen.authentication_secret_file must have the same content on all nodes';
 
 function agentIdOf(call: ServerCall): bigint {
+  const only = call.metadata(ROUTING_AGENT_ID);
+  if (only !== undefined && /^\d{1,18}$/.test(only)) return BigInt(only);
   const values = call.metadataValues(ROUTING_AGENT_ID);
   if (values.length !== 1) {
     throw new AppError(StatusCode.InvalidArgument, `Expecting a single ${ROUTING_AGENT_ID}, got ${values.length}`);
@@ -117,8 +124,8 @@ function agentIdOf(call: ServerCall): bigint {
 
 /** What the agent gets: nothing but the node's user agent, as a rule, and that is the same object for all calls of a node. */
 function metadataForAgent(call: ServerCall): Metadata {
+  if (call.hasOnlyMetadata(OF_NODES)) return userAgentMetadata(call.metadata('user-agent') ?? '');
   const keys = [...call.metadataKeys()].filter((key) => !OF_THIS_HOP.test(key) && !key.startsWith(HOP_PREFIX));
-  if (keys.length === 1 && keys[0] === 'user-agent') return userAgentMetadata(call.metadata('user-agent') ?? '');
   return new Map(keys.map((key) => [key, call.metadataValues(key)]));
 }
 
@@ -177,7 +184,7 @@ class GatewayCall implements RequestSink, FrameSink {
     this.#siblings = siblings;
     this.#waiting = waiting;
     this.#leaving = leaving;
-    this.#gzip = call.metadataValues('grpc-accept-encoding').some((value) => /\bgzip\b/.test(value));
+    this.#gzip = /\bgzip\b/.test(call.metadata('grpc-accept-encoding') ?? '');
     call.passesCompressed = this.#gzip;
     const tunnel = this.#take();
     if (tunnel !== undefined) this.#hold(tunnel);
@@ -294,7 +301,7 @@ class GatewayCall implements RequestSink, FrameSink {
   // ---- from the agent
 
   frames(bytes: Buffer): void {
-    if (!this.#call.writeFrames(bytes, 0)) this.#agent?.pause();
+    if (!this.#call.passFrames(bytes)) this.#agent?.pause();
   }
 
   end(status: GrpcStatus): void {

@@ -94,3 +94,20 @@ test('a directory in trouble leaves what is known, and is told of once', async (
     ['error KasUrlsByAgentId() failed'],
   );
 });
+
+test('calls that wait for moments, one after the other, do not each read the directory', async () => {
+  const { nodes, directory, clock } = setUp();
+  directory.answer = ['grpc://n1:1'];
+  nodes.poll(1n, () => {})();
+  await tick();
+  for (let i = 0; i < 10; i++) {
+    nodes.poll(1n, () => {})();
+    clock.advance(4);
+  }
+  await tick();
+  assert.equal(directory.reads, 1);
+  clock.advance(50);
+  nodes.poll(1n, () => {});
+  await tick();
+  assert.equal(directory.reads, 2);
+});

@@ -18,6 +18,11 @@ const PATIENT_POLL_MS = 250;
 /** Who waits for an agent. */
 export type NodesListener = (urls: readonly string[]) => void;
 
+interface Reading {
+  readonly urls: readonly string[];
+  readonly atMs: number;
+}
+
 interface Poll {
   readonly listeners: Set<NodesListener>;
   polls: number;
@@ -29,7 +34,7 @@ export class KnownNodes {
   readonly #directory: Pick<TunnelDirectory, 'nodesOf'>;
   readonly #scope: Scope;
   readonly #log: Log;
-  readonly #known: ExpiringMap<readonly string[]>;
+  readonly #known: ExpiringMap<Reading>;
   /** One for each agent that calls wait for, however many. */
   readonly #polls = new Map<bigint, Poll>();
 
@@ -42,7 +47,7 @@ export class KnownNodes {
 
   /** The nodes that had tunnels of the agent when the directory was last read; nothing is read now. */
   remembered(agentId: bigint): readonly string[] {
-    return this.#known.get(String(agentId)) ?? [];
+    return this.#known.get(String(agentId))?.urls ?? [];
   }
 
   /** Reads the directory now and again until the returned function is called; `listener` hears what each reading finds. */
@@ -51,7 +56,7 @@ export class KnownNodes {
     if (poll === undefined) {
       poll = { listeners: new Set(), polls: 0, timer: undefined };
       this.#polls.set(agentId, poll);
-      void this.#read(agentId, poll);
+      this.#startReading(agentId, poll);
     }
     const { listeners } = poll;
     listeners.add(listener);
@@ -60,6 +65,14 @@ export class KnownNodes {
       this.#polls.get(agentId)?.timer?.stop();
       this.#polls.delete(agentId);
     };
+  }
+
+  /** At once, unless it was read a moment ago: many calls may wait for moments, one after the other. */
+  #startReading(agentId: bigint, poll: Poll): void {
+    const readAtMs = this.#known.get(String(agentId))?.atMs ?? Number.NEGATIVE_INFINITY;
+    const dueMs = readAtMs + POLL_MS - this.#scope.clock.monotonicMs();
+    if (dueMs <= 0) void this.#read(agentId, poll);
+    else poll.timer = this.#scope.timeout(dueMs, () => void this.#read(agentId, poll));
   }
 
   async #read(agentId: bigint, poll: Poll): Promise<void> {
@@ -76,7 +89,8 @@ export class KnownNodes {
         });
     }
     if (urls !== undefined) {
-      if (urls.length > 0) this.#known.set(String(agentId), urls, REMEMBERED_MS);
+      const reading = { urls, atMs: this.#scope.clock.monotonicMs() };
+      if (urls.length > 0) this.#known.set(String(agentId), reading, REMEMBERED_MS);
       else this.#known.delete(String(agentId));
       for (const listener of [...poll.listeners]) listener(urls);
     }

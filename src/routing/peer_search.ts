@@ -30,6 +30,8 @@ export interface PeerSearchOptions {
   readonly log: Log;
   /** A node has a tunnel and holds it; the search is over. */
   readonly found: (stream: PeerStream, url: string) => void;
+  /** The directory names no other node. May be called more than once. */
+  readonly nowhere?: () => void;
 }
 
 interface Attempt {
@@ -94,11 +96,12 @@ export class PeerSearch {
   }
 
   #poll(): void {
-    const { nodes, agentId, peers } = this.#options;
+    const { nodes, agentId, peers, nowhere } = this.#options;
     this.#stopPolling ??= nodes.poll(agentId, (urls) => {
       if (this.#over) return;
       this.#known = urls.filter((url) => !peers.isSelf(url));
       if (this.#needsAnother) this.#tryNext();
+      if (this.#known.length === 0) nowhere?.();
     });
   }
 

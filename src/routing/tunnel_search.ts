@@ -63,6 +63,7 @@ export class TunnelSearch {
   #patience: Timer | undefined;
   #elsewhere: PeerSearch | undefined;
   #outcome: 'found' | 'given up by the caller' | typeof NOT_FOUND = 'given up by the caller';
+  #asked = false;
   #over = false;
 
   /** @param done called once, when the search is over; without an outcome if there is a tunnel */
@@ -81,12 +82,14 @@ export class TunnelSearch {
     // An agent that is connected here opens more tunnels within moments; only when it does not are others asked.
     if (tunnels.isBusy(agentId)) this.#patience = scope.timeout(PATIENCE_MS, () => this.#lookElsewhere());
     else this.#lookElsewhere();
-    void this.#askWhetherItIsThere();
   }
 
   #lookElsewhere(): void {
     const { others, scope, random, log } = this.#options;
-    if (others === undefined) return;
+    if (others === undefined) {
+      void this.#askWhetherItIsThere();
+      return;
+    }
     const { agentId, method, sink, context } = this.#sought;
     this.#elsewhere = new PeerSearch({
       ...others,
@@ -98,6 +101,7 @@ export class TunnelSearch {
       log,
       found: (stream, url) =>
         this.#found(url, () => openTraced(context.span, method, sink, (traced) => stream.start(traced))),
+      nowhere: () => void this.#askWhetherItIsThere(),
     });
   }
 
@@ -122,6 +126,8 @@ export class TunnelSearch {
 
   /** Nobody need wait for an agent that has been away for longer than it takes to come back. */
   async #askWhetherItIsThere(): Promise<void> {
+    if (this.#asked) return;
+    this.#asked = true;
     const away = await this.#options.whereabouts.away(this.#sought.agentId);
     if (away !== undefined && !this.#over) this.#notFound('the agent is connected to no node', false, ` ${away}`);
   }

@@ -67,8 +67,10 @@ export class ProxyHandler {
 
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer, giveBack: (socket: Duplex) => void): void {
     const { response, detach } = createUpgradeResponse(request, socket, head, giveBack);
-    const timeout = this.#deps.scope.timeout.bind(this.#deps.scope);
-    this.#handle(request, response, { socket, head, detach, timeout });
+    const { scope } = this.#deps;
+    const timeout = scope.timeout.bind(scope);
+    const wallMs = () => scope.clock.wallMs();
+    this.#handle(request, response, { socket, head, detach, timeout, wallMs });
   }
 
   #handle(request: IncomingMessage, response: ServerResponse, upgrade?: UpgradeSocket, over?: OverHttp2): void {

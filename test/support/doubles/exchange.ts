@@ -63,7 +63,7 @@ export async function setUp(request: string) {
       extra: undefined,
       contentLength: chunked ? -1 : Number(length ?? 0),
     };
-    const socket = upgrade && { ...upgrade, timeout: scope.timeout.bind(scope) };
+    const socket = upgrade && { ...upgrade, timeout: scope.timeout.bind(scope), wallMs: () => scope.clock.wallMs() };
     new HttpExchange(incoming, response, policy, socket).start(caller, 42n, '/s/MakeRequest', head);
   });
   connection.write(request);

@@ -50,6 +50,10 @@ export class FakeHttp2Stream extends EventEmitter {
     return this.ready;
   }
 
+  cork(): void {}
+
+  uncork(): void {}
+
   end(): void {
     this.#mustBeAlive();
     this.emit('wantTrailers');
