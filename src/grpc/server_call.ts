@@ -283,7 +283,7 @@ export class ServerCall implements MessageHandler {
       this.#stream.cork();
       process.nextTick(uncork, this);
     }
-    return this.#stream.write(bytes) || this.#stream.writableLength < WRITE_BUFFER_BYTES;
+    return writeFrames(this.#stream, bytes);
   }
 
   /** For `passFrames`. */
