@@ -30,10 +30,11 @@ const standalone = 'standalone: {}\n';
 const gitlab = 'gitlab: {address: "http://gl", authentication_secret_file: s32}\n';
 
 describe('a configuration', () => {
-  // The Linux package's own URL is on localhost, and its Redis here is not: other nodes could not reach it.
+  // The Linux package's own URL is on localhost, and its Redis here is not: other nodes could not reach it. The chart's has TLS, and
+  // the environment here no OWN_PRIVATE_API_SCHEME.
   for (const [name, warned] of [
     ['omnibus', ['private_api.listen']],
-    ['chart', []],
+    ['chart', ['private_api.listen']],
   ] as const) {
     test(`as ${name} writes it means what it means to upstream`, async () => {
       const loaded = await loadConfig(`${fixtures}${name}.yml`, machine);
@@ -169,6 +170,21 @@ describe('the own private API', () => {
       /other nodes cannot reach this one at its own URL grpc:\/\/localhost:9: localhost is/,
     );
     assert.doesNotMatch(warnings[1] ?? '', /cannot reach/);
+  });
+
+  test('is warned of a URL whose scheme does not fit what it speaks', async () => {
+    const env = { OWN_PRIVATE_API_HOST: 'kas', OWN_PRIVATE_API_SCHEME: 'grpcs' };
+    const warned = async (listen: string, more: Readonly<Record<string, string>>) =>
+      (await loadConfig(yaml(listen), { env: more, addresses: ['10.0.0.1'] })).warnings.map(formatProblem).join();
+    assert.match(
+      await warned(tls, { OWN_PRIVATE_API_HOST: 'kas' }),
+      /grpc:\/\/\S+ says grpc, and the listener speaks TLS/,
+    );
+    assert.match(
+      await warned('address: ":9"', env),
+      /grpcs:\/\/10\.0\.0\.1:9 says grpcs, and the listener has no cert/,
+    );
+    assert.doesNotMatch(await warned(tls, env), /says grpc/);
   });
 
   test('needs a name for TLS, and a sound environment', async () => {

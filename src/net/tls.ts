@@ -53,13 +53,15 @@ export function openTls(options: TlsOptions): TlsFront {
   const server = createServer({
     ...readCertificate(files),
     ...VERSIONS_AND_SUITES,
-    allowHalfOpen: true,
     handshakeTimeout: timeoutMs,
     ...(alpn === undefined
       ? {}
       : { ALPNCallback: ({ protocols }: { protocols: string[] }) => chooseAlpn(alpn, protocols) }),
   });
-  server.on('secureConnection', options.onSecure);
+  server.on('secureConnection', (socket) => {
+    socket.allowHalfOpen = true;
+    options.onSecure(socket);
+  });
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') options.onTimeout?.();
     if (log.debugEnabled) log.debug('TLS handshake failed', { error: errorText(error) });
@@ -80,6 +82,7 @@ export function openTls(options: TlsOptions): TlsFront {
         if (first === null) socket.destroy();
         else if (first[0] === TLS_HANDSHAKE) {
           socket.unshift(first);
+          socket.allowHalfOpen = false; // whoever leaves in the middle of the handshake is gone; inherited
           server.emit('connection', socket);
         } else {
           if (log.debugEnabled) log.debug('TLS handshake failed', { error: WITHOUT_TLS });

@@ -5,7 +5,6 @@ import { Keepalive } from '../net/keepalive.ts';
 import type { Checked, Rounds } from '../net/rounds.ts';
 import type { SessionWindow, WindowBudget } from '../net/windows.ts';
 import { NowAndThen } from '../observability/now_and_then.ts';
-import { errorText } from '../runtime/app_error.ts';
 import type { Backoff } from '../runtime/backoff.ts';
 import type { Clock, Timer } from '../runtime/clock.ts';
 import { connectNode, type NodeEndpoint, type NodeTls } from './node_url.ts';
@@ -23,8 +22,8 @@ export interface PeerOptions {
   /** How long a node that could not be reached is left alone. */
   readonly backoff: Backoff;
   readonly clock: Clock;
-  /** The node cannot be reached; told once, not again before it could be. */
-  readonly onDown: (reason: string) => void;
+  /** The node cannot be reached, as an error or words say; told once, not again before it could be. */
+  readonly onDown: (reason: unknown) => void;
 }
 
 /** A node that takes longer is as good as down; the same time as gRPC clients in Go allow. */
@@ -156,14 +155,14 @@ export class Peer implements Checked, PeerLoad {
     this.#leaveRounds();
     this.#leaveRounds = rounds.add(this);
     const timer = clock.startTimer(CONNECT_TIMEOUT_MS, () => this.#lost('connecting took too long'));
-    let reason: string | undefined = 'the connection was closed before it was open';
+    let reason: unknown = 'the connection was closed before it was open';
     session.once('connect', () => {
       timer.stop();
       reason = undefined;
       if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     });
     session.on('error', (error) => {
-      reason = errorText(error);
+      reason = error;
     });
     // Streams that are open go on, but there will be no new ones.
     session.on('goaway', () => this.#forget(session));
@@ -202,7 +201,7 @@ export class Peer implements Checked, PeerLoad {
     });
   }
 
-  #lost(reason: string): void {
+  #lost(reason: unknown): void {
     this.#downUntilMs = this.#options.clock.monotonicMs() + this.#options.backoff.nextMs();
     if (!this.#downTold) this.#options.onDown(reason);
     this.#downTold = true;

@@ -7,6 +7,7 @@ import type { Log } from '../observability/log.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
+import { dialFailure } from './dial_failure.ts';
 import { parseNodeUrl } from './node_url.ts';
 import { Peer } from './peer.ts';
 
@@ -88,7 +89,7 @@ export class Peers {
       rounds: this.#rounds,
       backoff: new Backoff(REST, { clock, random }),
       clock,
-      onDown: (error) => log.error('Failed to dial kas', { kas_url: url, error, hint: DIAL_HINT }),
+      onDown: (reason) => log.error('Failed to dial kas', { kas_url: url, ...dialFailure(endpoint.kind, reason) }),
     });
     this.#peers.set(url, peer);
     return peer;
@@ -99,6 +100,3 @@ export class Peers {
     this.#peers.delete(url);
   }
 }
-
-const DIAL_HINT =
-  "is that node up, and is this the address at which this node reaches it? It is that node's OWN_PRIVATE_API_URL, OWN_PRIVATE_API_CIDR or private_api.listen.address";

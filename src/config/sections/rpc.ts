@@ -74,8 +74,25 @@ export function buildPrivateApi(
   }
   const own = ownPrivateApiUrls(built, machine);
   if ('wrong' in own) report.problem(path, `private API server: ${own.wrong}`);
-  else checkOwnUrls(own.urls, machine, redis, path, report);
+  else {
+    checkSchemes(own.urls, built.tls !== undefined, path, report);
+    checkOwnUrls(own.urls, machine, redis, path, report);
+  }
   return { listen: built, ownUrls: 'urls' in own ? own.urls : [], tlsServerName };
+}
+
+/** A URL whose scheme does not fit the listener may still be right, where something in between begins or ends TLS. */
+function checkSchemes(urls: readonly string[], tls: boolean, path: string, report: Report): void {
+  for (const url of urls) {
+    const doubt =
+      tls && url.startsWith('grpc:')
+        ? 'says grpc, and the listener speaks TLS'
+        : !tls && url.startsWith('grpcs:')
+          ? 'says grpcs, and the listener has no certificate'
+          : undefined;
+    if (doubt !== undefined)
+      report.warn(path, `this node's own URL ${url} ${doubt}: check OWN_PRIVATE_API_SCHEME or OWN_PRIVATE_API_URL`);
+  }
 }
 
 /** The mistake that is made most often with several nodes, and that nothing else tells of. */

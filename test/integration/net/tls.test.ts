@@ -12,6 +12,7 @@ import { makeCertificate } from '../../support/certificates.ts';
 import type { Endpoint } from '../../support/endpoint.ts';
 import { rawExchange } from '../../support/http1.ts';
 import { recordingLog } from '../../support/recording_log.ts';
+import { eventually } from '../../support/wait.ts';
 import { echoHandlers, open, openWithWebSocket, temporaryFolder } from './setup.ts';
 
 const ec = makeCertificate('ec', 'first');
@@ -159,6 +160,7 @@ test('a certificate that changes is served to new connections; one that is broke
   const { log, lines } = recordingLog();
   const { folder, listen } = setUp(t);
   const { endpoint } = await open(t, echoHandlers, { listen, clock, log });
+  const errors = () => lines.filter(({ level }) => level === 'error');
   const served = async () => {
     const socket = await handshake(endpoint);
     assert.ok(typeof socket !== 'string', String(socket));
@@ -176,10 +178,10 @@ test('a certificate that changes is served to new connections; one that is broke
   folder.write('tls.crt', rsa.cert); // with the key of another
   clock.advance(10_000);
   assert.equal(await served(), 'first');
-  assert.match(String(lines.at(-1)?.fields.error), /tls\.key: not the key of the certificate in /);
-  const reported = lines.length;
+  assert.match(String(errors().at(-1)?.fields.error), /tls\.key: not the key of the certificate in /);
+  const reported = errors().length;
   clock.advance(60_000);
-  assert.equal(lines.length, reported); // once
+  assert.equal(errors().length, reported); // once
 
   renameSync(folder.write('new.key', rsa.key), folder.path('tls.key'));
   clock.advance(10_000);
@@ -188,7 +190,7 @@ test('a certificate that changes is served to new connections; one that is broke
   folder.write('tls.crt', 'no certificate');
   clock.advance(10_000);
   assert.equal(await served(), 'second');
-  assert.match(String(lines.at(-1)?.fields.error), /tls\.crt: no PEM certificate in it/);
+  assert.match(String(errors().at(-1)?.fields.error), /tls\.crt: no PEM certificate in it/);
 
   old.write(request); // connections outlive their certificate
   assert.match(String((await once(old, 'data'))[0]), /200 OK/);
@@ -209,4 +211,17 @@ test('a certificate that cannot be used keeps the listener from opening, and its
     await openRefused(t, echoHandlers, { listen: { ...listen, tls } }),
     /missing: cannot read the certificate: /,
   );
+});
+
+test('a client that leaves in the middle of the handshake is let go at once', async (t) => {
+  const { log, lines } = recordingLog();
+  const { endpoint } = await open(t, echoHandlers, { ...setUp(t), log });
+  const failed = () => lines.filter(({ message }) => message === 'TLS handshake failed').length;
+  const begun = connectTcp({ host: endpoint.host, port: endpoint.port, allowHalfOpen: true });
+  begun.end(Buffer.from('16030100c8', 'hex')); // a record that is never finished
+  begun.resume();
+  await once(begun, 'close', { signal: AbortSignal.timeout(3000) });
+  await eventually('the news', () => failed() === 1);
+  assert.equal(await handshake(endpoint, { rejectUnauthorized: true }), 'DEPTH_ZERO_SELF_SIGNED_CERT');
+  await eventually('the news of a client that does not like the certificate', () => failed() === 2, 3000);
 });

@@ -1,0 +1,22 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { dialFailure } from './dial_failure.ts';
+
+const failure = (code: string) => Object.assign(new Error(`says ${code}`), { code });
+
+for (const [kind, cause, hint] of [
+  ['tcp', failure('ECONNREFUSED'), /^is that node up.*OWN_PRIVATE_API_URL/],
+  ['tcp', 'the node does not answer', /^is that node up/],
+  ['tcp', failure('ERR_HTTP2_ERROR'), /OWN_PRIVATE_API_SCHEME to grpcs$/],
+  ['tls', failure('ERR_HTTP2_ERROR'), /^is that node up/],
+  ['tls', failure('EPROTO'), /OWN_PRIVATE_API_SCHEME to grpc$/],
+  ['tls', failure('DEPTH_ZERO_SELF_SIGNED_CERT'), /private_api\.listen\.ca_certificate_file/],
+  ['tls', failure('ERR_TLS_CERT_ALTNAME_INVALID'), /OWN_PRIVATE_API_HOST/],
+  ['tls', failure('CERT_HAS_EXPIRED'), /renewed/],
+] as const) {
+  test(`${kind}, ${typeof cause === 'string' ? cause : cause.code}: what to do`, () => {
+    const told = dialFailure(kind, cause);
+    assert.match(told.hint, hint);
+    assert.equal(told.error, typeof cause === 'string' ? cause : cause.message);
+  });
+}

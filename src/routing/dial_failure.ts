@@ -1,0 +1,34 @@
+import { type ConnectFailure, connectFailure, connectFailureText } from '../net/connect_failure.ts';
+import type { NodeEndpoint } from './node_url.ts';
+
+const CA = 'private_api.listen.ca_certificate_file';
+const OTHER_HINTS: Readonly<Partial<Record<ConnectFailure, string>>> = {
+  untrusted: `that node's certificate is signed by nobody trusted here: name its CA in ${CA}, or add it to a directory in SSL_CERT_DIR`,
+  expired: "that node's certificate has to be renewed, or the clock of this machine is wrong",
+  'not yet valid': 'the clock of this machine is wrong, or that of whoever made the certificate',
+  'other name':
+    "OWN_PRIVATE_API_HOST of this node must be a name that stands in the certificates of all nodes' private APIs",
+};
+const NO_TLS_HINT =
+  'the URL says TLS, and that node speaks none: give its private_api.listen a certificate, or set its OWN_PRIVATE_API_SCHEME to grpc';
+const TLS_HINT =
+  'what listens there does not speak HTTP/2 without TLS: if its private_api.listen has a certificate, set its OWN_PRIVATE_API_SCHEME to grpcs';
+const UP_HINT =
+  "is that node up, and is this the address at which this node reaches it? It is that node's OWN_PRIVATE_API_URL, OWN_PRIVATE_API_CIDR or private_api.listen.address";
+
+/** What the log says of a node that cannot be reached. */
+export function dialFailure(
+  kind: NodeEndpoint['kind'],
+  cause: unknown,
+): { readonly error: string; readonly hint: string } {
+  const failure = connectFailure(cause);
+  return { error: connectFailureText(cause), hint: hintFor(kind, failure, cause) };
+}
+
+function hintFor(kind: NodeEndpoint['kind'], failure: ConnectFailure | undefined, cause: unknown): string {
+  if (failure === 'not tls') return NO_TLS_HINT;
+  // What TLS answers to a client without it is no frame of HTTP/2.
+  if (kind === 'tcp' && String((cause as NodeJS.ErrnoException | undefined)?.code).startsWith('ERR_HTTP2_'))
+    return TLS_HINT;
+  return (failure && OTHER_HINTS[failure]) ?? UP_HINT;
+}
