@@ -1,4 +1,5 @@
-import { Agent } from 'node:http';
+import { Agent, type AgentOptions } from 'node:http';
+import { Agent as HttpsAgent } from 'node:https';
 import type { Endpoint } from './endpoint.ts';
 import { type Asked, ask } from './http_client.ts';
 import { delay } from './wait.ts';
@@ -28,7 +29,8 @@ export function startLoad(
   asked: Asked,
   options: { readonly connections: number; readonly pauseMs: number; readonly expected: string },
 ): Load {
-  const agent = new Agent({ keepAlive: true, maxSockets: options.connections });
+  const keptOpen: AgentOptions = { keepAlive: true, maxSockets: options.connections };
+  const agent = endpoint.ca === undefined ? new Agent(keptOpen) : new HttpsAgent(keptOpen);
   const lost: string[] = [];
   let sent = 0;
   let answered = 0;

@@ -20,11 +20,15 @@ export function nginxProgram(): string | undefined {
   return which('nginx') ?? which('/usr/sbin/nginx');
 }
 
+/** What stands behind nginx. */
+type Behind = Pick<Endpoints, 'agent' | 'kubernetesApi'>;
+
 /**
  * Starts nginx with the locations and timeouts that the Linux package gives it. Without a host of its own for the agent
  * server: /-/kubernetes-agent/ and /gitlab.agent. go to 8150, /-/kubernetes-agent/k8s-proxy/ to 8154 with the prefix cut.
+ * @param nodes taken in turn; one that refuses a connection is passed over, as nginx does by itself
  */
-export async function startNginx(endpoints: Endpoints, tls: Tls): Promise<Nginx> {
+export async function startNginx(nodes: Behind | readonly Behind[], tls: Tls): Promise<Nginx> {
   const program = nginxProgram();
   if (program === undefined) throw new Error('nginx is not installed');
   const folder = mkdtempSync(join(tmpdir(), 'kas-nginx-'));
@@ -32,7 +36,7 @@ export async function startNginx(endpoints: Endpoints, tls: Tls): Promise<Nginx>
   const endpoint: Endpoint = { network: 'tcp', host: '127.0.0.1', port: await freePort(), path: '', ca: tls.ca };
   writeFileSync(join(folder, 'server.crt'), tls.cert);
   writeFileSync(join(folder, 'server.key'), tls.key, { mode: 0o600 });
-  writeFileSync(join(folder, 'nginx.conf'), configuration(folder, endpoint.port, endpoints));
+  writeFileSync(join(folder, 'nginx.conf'), configuration(folder, endpoint.port, 'agent' in nodes ? [nodes] : nodes));
   // -p: nothing is read from or written to the machine's own nginx folders.
   const child = spawn(program, ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr'], {
     stdio: ['ignore', 'ignore', 'pipe'],
@@ -76,11 +80,11 @@ process.on('exit', () => {
   for (const child of children) child.kill('SIGTERM');
 });
 
-function upstream(endpoint: Endpoint): string {
-  return endpoint.network === 'unix' ? `unix:${endpoint.path}` : addressOf(endpoint);
+function server(endpoint: Endpoint): string {
+  return `server ${endpoint.network === 'unix' ? `unix:${endpoint.path}` : addressOf(endpoint)};`;
 }
 
-function configuration(folder: string, port: number, endpoints: Endpoints): string {
+function configuration(folder: string, port: number, nodes: readonly Behind[]): string {
   return `daemon off;
 ${process.getuid?.() === 0 ? 'user root;' : ''}
 pid ${folder}/nginx.pid;
@@ -100,8 +104,8 @@ http {
     default upgrade;
     '' close;
   }
-  upstream gitlab-kas { server ${upstream(endpoints.agent)}; }
-  upstream gitlab-kas-k8s { server ${upstream(endpoints.kubernetesApi)}; }
+  upstream gitlab-kas { ${nodes.map(({ agent }) => server(agent)).join(' ')} }
+  upstream gitlab-kas-k8s { ${nodes.map(({ kubernetesApi }) => server(kubernetesApi)).join(' ')} }
   server {
     listen 127.0.0.1:${port} ssl http2;
     server_name localhost;

@@ -35,6 +35,9 @@ export interface NodesOptions {
   readonly network?: 'tcp' | 'unix';
 }
 
+/** A listener for gRPC, or a URL. */
+export type AgentPlace = Endpoint | { readonly url: string; readonly ca: string };
+
 export type NodesAsked = Asked & { readonly token?: string };
 
 /** Several nodes that share a Redis and a GitLab, and agents that connect to one or another. */
@@ -46,8 +49,8 @@ export interface Nodes {
   open(node: number, asked: NodesAsked): Promise<IncomingMessage>;
   /** A request whose body the caller writes. */
   start(node: number, asked: NodesAsked): ReturnType<typeof outgoingRequest>;
-  /** Starts an agent that connects to this place; it is stopped with the nodes. */
-  connectAgent(id: number, place: number | Endpoint): Promise<TestAgent>;
+  /** Starts an agent that connects to this node or place; it is stopped with the nodes. */
+  connectAgent(id: number, place: number | AgentPlace): Promise<TestAgent>;
   /** Starts a node that has ended once more. */
   restartNode(node: number): Promise<void>;
   /** Stops everything and asserts that the nodes ended in order. */
@@ -106,7 +109,8 @@ export async function startNodes(options: NodesOptions): Promise<Nodes> {
       const endpoint = typeof place === 'number' ? servers[place]?.endpoints.agent : place;
       if (endpoint === undefined) throw new Error(`no node ${String(place)}`);
       const agent = await startAgent({
-        kasAddress: `grpc://${addressOf(endpoint)}`,
+        kasAddress: 'url' in endpoint ? endpoint.url : `grpc://${addressOf(endpoint)}`,
+        ...('url' in endpoint && { caCert: endpoint.ca }),
         token: `agent-token-${id}`,
         podName: `agentk-${id}-${agents.length}`,
         cluster: { server: backend.url, authorization: () => 'Bearer kube-sa-token' },
