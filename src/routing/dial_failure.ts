@@ -1,6 +1,9 @@
 import { type ConnectFailure, connectFailure, connectFailureText } from '../net/connect_failure.ts';
 import type { NodeEndpoint } from './node_url.ts';
 
+/** The reason when there is no error. */
+export const HUNG_UP = 'the connection was closed before anything was said';
+
 const CA = 'private_api.listen.ca_certificate_file';
 const OTHER_HINTS: Readonly<Partial<Record<ConnectFailure, string>>> = {
   untrusted: `that node's certificate is signed by nobody trusted here: name its CA in ${CA}, or add it to a directory in SSL_CERT_DIR`,
@@ -27,8 +30,9 @@ export function dialFailure(
 
 function hintFor(kind: NodeEndpoint['kind'], failure: ConnectFailure | undefined, cause: unknown): string {
   if (failure === 'not tls') return NO_TLS_HINT;
-  // What TLS answers to a client without it is no frame of HTTP/2.
-  if (kind === 'tcp' && String((cause as NodeJS.ErrnoException | undefined)?.code).startsWith('ERR_HTTP2_'))
-    return TLS_HINT;
+  // What TLS answers to a client without it is no frame of HTTP/2, if it is anything.
+  const noNode =
+    cause === HUNG_UP || String((cause as NodeJS.ErrnoException | undefined)?.code).startsWith('ERR_HTTP2_');
+  if (kind === 'tcp' && noNode) return TLS_HINT;
   return (failure && OTHER_HINTS[failure]) ?? UP_HINT;
 }

@@ -7,6 +7,7 @@ import type { SessionWindow, WindowBudget } from '../net/windows.ts';
 import { NowAndThen } from '../observability/now_and_then.ts';
 import type { Backoff } from '../runtime/backoff.ts';
 import type { Clock, Timer } from '../runtime/clock.ts';
+import { HUNG_UP } from './dial_failure.ts';
 import { connectNode, type NodeEndpoint, type NodeTls } from './node_url.ts';
 import { type Asker, type PeerLoad, PeerStream } from './peer_stream.ts';
 
@@ -155,10 +156,13 @@ export class Peer implements Checked, PeerLoad {
     this.#leaveRounds();
     this.#leaveRounds = rounds.add(this);
     const timer = clock.startTimer(CONNECT_TIMEOUT_MS, () => this.#lost('connecting took too long'));
-    let reason: unknown = 'the connection was closed before it was open';
+    let reason: unknown = HUNG_UP;
+    // What a node says first; whatever else may listen there says something else, or nothing.
+    session.once('remoteSettings', () => {
+      reason = undefined;
+    });
     session.once('connect', () => {
       timer.stop();
-      reason = undefined;
       if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     });
     session.on('error', (error) => {

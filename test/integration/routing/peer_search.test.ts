@@ -1,8 +1,9 @@
 // A search for a tunnel at other nodes, which are played: real sockets, real HTTP/2.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type AddressInfo, createServer as createTcpServer } from 'node:net';
+import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net';
 import { after, test } from 'node:test';
+import { createSecureContext, createServer as createTlsServer, type TlsOptions } from 'node:tls';
 import { NodeTokens } from '../../../src/auth/node_token.ts';
 import { Secret } from '../../../src/config/secret.ts';
 import type { Call } from '../../../src/grpc/call.ts';
@@ -14,6 +15,7 @@ import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { Scope } from '../../../src/runtime/scope.ts';
 import { StatusCode } from '../../../src/runtime/status_code.ts';
+import { makeCertificate } from '../../support/certificates.ts';
 import { RecordingSink } from '../../support/doubles/recording_sink.ts';
 import { freePort } from '../../support/endpoint.ts';
 import { type PlayedCall, playNode } from '../../support/played_node.ts';
@@ -37,7 +39,8 @@ async function node(onCall: (call: PlayedCall) => void = () => {}) {
 const ready = (call: PlayedCall) => call.says({ case: 'tunnelReady', value: {} });
 const noTunnel = (call: PlayedCall) => call.says({ case: 'noTunnel', value: {} });
 
-function setUp(urls: readonly string[]) {
+/** @param tls what this node trusts, where others speak TLS */
+function setUp(urls: readonly string[], tls?: { readonly ca: string; readonly serverName: string }) {
   const scope = new Scope(systemClock);
   closing.push(() => scope.close());
   const { log, lines } = recordingLog();
@@ -52,7 +55,10 @@ function setUp(urls: readonly string[]) {
   const peers = new Peers({
     ownUrls: [OWN],
     tokens: new NodeTokens(new Secret(Buffer.alloc(32, 1)), systemClock),
-    tls: { secureContext: () => assert.fail('no TLS here'), serverName: '' },
+    tls: {
+      secureContext: () => (tls === undefined ? assert.fail('no TLS here') : createSecureContext({ ca: tls.ca })),
+      serverName: tls?.serverName ?? '',
+    },
     userAgent: 'gitlab-kas/v1/abc',
     windows: new WindowBudget({ perConnectionBytes: 1 << 20, totalBytes: 1 << 20 }),
     scope,
@@ -152,20 +158,29 @@ test('a node that is down costs one try, and the next searches none', async () =
   assert.equal(tries.length, 1);
 });
 
-test('a node that accepts and says nothing holds nobody up, and is left', { timeout: 20_000 }, async () => {
-  const sockets = new Set<{ destroy(): void }>();
-  const silent = createTcpServer((socket) => {
+/** Something on a port that is no node: it does with a connection what it likes. */
+async function something(onConnection: (socket: Socket) => void, tls?: TlsOptions) {
+  const sockets = new Set<Socket>();
+  const accept = (socket: Socket) => {
     sockets.add(socket);
     socket.on('error', () => {}).on('close', () => sockets.delete(socket));
     socket.resume();
-  });
-  silent.listen(0, '127.0.0.1');
-  await once(silent, 'listening');
+    onConnection(socket);
+  };
+  const server = tls === undefined ? createTcpServer(accept) : createTlsServer(tls, accept);
+  server.on('tlsClientError', () => {});
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
   closing.push(() => {
     for (const socket of sockets) socket.destroy();
-    silent.close();
+    server.close();
   });
-  const url = `grpc://127.0.0.1:${(silent.address() as AddressInfo).port}`;
+  return { sockets, port: (server.address() as AddressInfo).port };
+}
+
+test('a node that accepts and says nothing holds nobody up, and is left', { timeout: 20_000 }, async () => {
+  const { sockets, port } = await something(() => {});
+  const url = `grpc://127.0.0.1:${port}`;
   const other = await node((call) => ready(call));
   const { search, lines } = setUp([url, other.url]);
   await search().found();
@@ -180,6 +195,97 @@ test('a node that accepts and says nothing holds nobody up, and is left', { time
   await eventually('its connection to be closed', () => sockets.size === 0);
 });
 
+const settings = Buffer.from('000000040000000000', 'hex');
+const certificate = makeCertificate();
+const http1 = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n';
+const doubtful: {
+  what: string;
+  scheme: string;
+  says: (socket: Socket) => void;
+  tls?: true;
+  error: RegExp;
+  hint: RegExp;
+}[] = [
+  {
+    what: 'that answers in HTTP/1.1',
+    scheme: 'grpc',
+    says: (socket) => void socket.end(http1),
+    error: /Protocol error/,
+    hint: /OWN_PRIVATE_API_SCHEME to grpcs/,
+  },
+  {
+    what: 'that hangs up',
+    scheme: 'grpc',
+    says: (socket) => void socket.end(),
+    error: /closed before/,
+    hint: /OWN_PRIVATE_API_SCHEME/,
+  },
+  {
+    what: 'that speaks TLS where its URL says none',
+    scheme: 'grpc',
+    says: () => {},
+    tls: true,
+    error: /Protocol error|closed before|ECONNRESET/,
+    hint: /./,
+  },
+  {
+    what: 'that speaks no TLS where its URL says so',
+    scheme: 'grpcs',
+    says: (socket) => void socket.end(http1),
+    error: /wrong version number/,
+    hint: /OWN_PRIVATE_API_SCHEME to grpc$/,
+  },
+  {
+    what: 'that greets and then sends garbage',
+    scheme: 'grpc',
+    says: (socket) => {
+      socket.write(settings);
+      socket.once('data', () => socket.write(Buffer.alloc(4096, 0xff)));
+    },
+    error: /./,
+    hint: /./,
+  },
+];
+for (const { what, scheme, says, tls, error, hint } of doubtful) {
+  test(`something ${what} is told of once, with what to do, and costs no other node anything`, async () => {
+    const { port, sockets } = await something(says, tls && certificate);
+    const url = `${scheme}://127.0.0.1:${port}`;
+    const other = await node((call) => setTimeout(() => ready(call), 300));
+    const { search, lines } = setUp([url, other.url], { ca: certificate.cert, serverName: 'localhost' });
+    await search().found();
+    await search().found();
+    const told = await eventually('the news', () => {
+      const found = lines.filter(({ level, fields }) => level === 'error' && fields.kas_url === url);
+      return found.length > 0 && found;
+    });
+    assert.equal(told.length, 1);
+    assert.equal(told[0]?.message, 'Failed to dial kas');
+    assert.match(String(told[0]?.fields.error), error);
+    assert.match(String(told[0]?.fields.hint), hint);
+    await eventually('its connections to be closed', () => sockets.size === 0);
+  });
+}
+
+test('TLS with a CA that is known, by the name that all nodes have', async () => {
+  const server = await node(ready);
+  const { port } = await something(
+    (socket) => {
+      const way = connectTcp(Number(new URL(server.url.replace('grpc', 'http')).port), '127.0.0.1');
+      way.on('error', () => socket.destroy());
+      socket.pipe(way).pipe(socket);
+    },
+    { ...certificate, ALPNProtocols: ['h2'] },
+  );
+  const { search, lines } = setUp([`grpcs://127.0.0.1:${port}`], { ca: certificate.cert, serverName: 'localhost' });
+  const { found, state } = search();
+  await found();
+  assert.match(String(state.url), /^grpcs:/);
+  assert.deepEqual(
+    lines.filter(({ level }) => level === 'error'),
+    [],
+  );
+});
+
 test('nodes that do not take the token are told of in words that say why, once', async () => {
   const other = await node((call) => call.refuses(16, 'JWT validation failed'));
   const { search, lines } = setUp([other.url]);
@@ -192,6 +298,12 @@ test('nodes that do not take the token are told of in words that say why, once',
   assert.match(String(told[0]?.fields.hint), /private_api\.listen\.authentication_secret_file/);
 });
 
+/** Answers with these bytes for messages. */
+function garbles(call: PlayedCall, bytes: Buffer): void {
+  call.stream.respond({ ':status': 200, 'content-type': 'application/grpc+proto', 'grpc-encoding': 'gzip' });
+  call.stream.write(bytes);
+}
+
 test('what is no answer of a node is refused: order, shape, size', async () => {
   const answers: [(call: PlayedCall) => void, RegExp][] = [
     [(call) => call.says({ case: 'message', value: { data: Buffer.from('x') } }), /transition from -2 to 3/],
@@ -203,6 +315,11 @@ test('what is no answer of a node is refused: order, shape, size', async () => {
       /transition from 6 to 6 is not allowed\. Allowed: \[-1 1\]/,
     ],
     [(call) => call.stream.respond({ ':status': 502 }, { endStream: true }), /502/],
+    [(call) => garbles(call, Buffer.from('000000000208ff', 'hex')), /failed to unmarshal/],
+    [(call) => garbles(call, Buffer.from('0000000000', 'hex')), /invalid GatewayKasResponse\.Msg: value is required/],
+    [(call) => garbles(call, Buffer.from('01000000056162636465', 'hex')), /gzip/],
+    [(call) => garbles(call, Buffer.from('00ffffffff', 'hex')), /larger than max/],
+    [(call) => garbles(call, Buffer.from('0700000000', 'hex')), /./],
   ];
   for (const [answer, expected] of answers) {
     const other = await node(answer);
