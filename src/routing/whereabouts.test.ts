@@ -49,3 +49,15 @@ test('a store in trouble knows nothing', async () => {
   clock.advance(60_000);
   assert.equal(await whereabouts.away(1n), undefined);
 });
+
+test('an agent that another node has seen lately may come back, and later it is said when that was', async () => {
+  const { clock, whereabouts, agentDirectory } = setUp();
+  clock.advance(60_000);
+  await agentDirectory.register({ ...pod, connectedAtMs: clock.wallMs() }, 300_000);
+  const leftAt = new Date(clock.wallMs());
+  await agentDirectory.unregister(pod);
+  clock.advance(59_000);
+  assert.equal(await whereabouts.away(1n), undefined);
+  clock.advance(2000);
+  assert.equal(await whereabouts.away(1n), `It was last seen at ${leftAt.toISOString()}.`);
+});

@@ -6,7 +6,7 @@ import type { TunnelDirectory } from '../store/tunnel_directory.ts';
 const RECONNECT_MS = 60_000;
 
 export interface WhereaboutsDeps {
-  readonly agents: Pick<AgentDirectory, 'byAgentIds'>;
+  readonly agents: Pick<AgentDirectory, 'byAgentIds' | 'lastSeenMs'>;
   readonly tunnels: Pick<TunnelDirectory, 'nodesOf'>;
   /** When the agent was last seen by this node itself: milliseconds since the epoch. */
   readonly lastSeenHereMs: (agentId: bigint) => number | undefined;
@@ -46,9 +46,15 @@ export class Whereabouts {
     const { agents, tunnels, lastSeenHereMs, clock } = this.#deps;
     const seenHereMs = lastSeenHereMs(agentId) ?? 0;
     if (clock.wallMs() - seenHereMs < RECONNECT_MS) return undefined;
-    const [nodes, pods] = await Promise.all([tunnels.nodesOf(agentId), agents.byAgentIds([agentId])]);
+    const [nodes, pods, seenMs] = await Promise.all([
+      tunnels.nodesOf(agentId),
+      agents.byAgentIds([agentId]),
+      agents.lastSeenMs(agentId),
+    ]);
     if (nodes.length > 0 || pods.length > 0) return undefined;
-    if (seenHereMs === 0) return 'It has not been seen lately.';
-    return `It was last seen at ${new Date(seenHereMs).toISOString()}.`;
+    const lastMs = Math.max(seenHereMs, seenMs ?? 0);
+    if (lastMs === 0) return 'It has not been seen lately.';
+    if (clock.wallMs() - lastMs < RECONNECT_MS) return undefined;
+    return `It was last seen at ${new Date(lastMs).toISOString()}.`;
   }
 }
