@@ -80,8 +80,8 @@ export class TunnelSearch {
     );
     this.#timer = scope.timeout(FIND_TUNNEL_MS, () => this.#notFound('context deadline exceeded', true, ''));
     // An agent that is connected here opens more tunnels within moments; only when it does not are others asked.
-    if (tunnels.isBusy(agentId)) this.#patience = scope.timeout(PATIENCE_MS, () => this.#lookElsewhere());
-    else this.#lookElsewhere();
+    if (!tunnels.isBusy(agentId)) this.#lookElsewhere();
+    else if (options.others !== undefined) this.#patience = scope.timeout(PATIENCE_MS, () => this.#lookElsewhere());
   }
 
   #lookElsewhere(): void {

@@ -54,18 +54,7 @@ export class Scope {
   /** Calls `f` once after `delayMs`, unless the scope is closed before. */
   timeout(delayMs: number, f: () => void): Timer {
     if (this.closed) return { stop() {} };
-    const entry: Closeable = { close: () => timer.stop() };
-    const timer = this.clock.startTimer(delayMs, () => {
-      this.disown(entry);
-      f();
-    });
-    this.#owned?.add(entry);
-    return {
-      stop: () => {
-        timer.stop();
-        this.disown(entry);
-      },
-    };
+    return this.own(new OwnedTimer(this, delayMs, f));
   }
 
   /** Resolves after `delayMs` with true, or with false as soon as the scope is closed. */
@@ -108,4 +97,27 @@ export class Scope {
 
 export interface Closeable {
   close(reason?: unknown): void;
+}
+
+/** A timer that ends with its scope. */
+class OwnedTimer implements Closeable, Timer {
+  readonly #scope: Scope;
+  readonly #timer: Timer;
+
+  constructor(scope: Scope, delayMs: number, f: () => void) {
+    this.#scope = scope;
+    this.#timer = scope.clock.startTimer(delayMs, () => {
+      scope.disown(this);
+      f();
+    });
+  }
+
+  stop(): void {
+    this.#timer.stop();
+    this.#scope.disown(this);
+  }
+
+  close(): void {
+    this.#timer.stop();
+  }
 }

@@ -12,12 +12,13 @@ import { createUpgradeResponse } from '../../net/upgrade_response.ts';
 import { writeHead } from '../../net/write_head.ts';
 import { newCorrelationId, REQUEST_ID_HEADER, validCorrelationId } from '../../observability/correlation_id.ts';
 import type { LimitHit } from '../../observability/limits.ts';
+import type { Fields } from '../../observability/log.ts';
 import type { CredentialForm } from '../../observability/proxy_metrics.ts';
 import type { Span, Tracer } from '../../observability/tracer.ts';
+import { trailOf } from '../../observability/trail.ts';
 import { MAKE_REQUEST } from '../../routing/agent_methods.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { UsageCounters } from '../../store/usage_counters.ts';
-import { requestTrail } from './authorize.ts';
 import { headerOf } from './header_of.ts';
 import type { Prepared, ProxyRequest, RequestPreparer } from './proxy_request.ts';
 import { type RecordDeps, RequestRecord, wantsRecords } from './request_record.ts';
@@ -79,7 +80,7 @@ export class ProxyHandler {
     const asking = new ClientRequest(request, response, scope, over);
     if (tracer !== undefined) asking.span = startSpan(tracer, request, response, upgrade);
     if (wantsRecords(records)) {
-      asking.record = new RequestRecord(records, request, response, upgrade?.socket, () => requestTrail(asking));
+      asking.record = new RequestRecord(records, request, response, upgrade?.socket, asking);
     }
     const prepared = preparer.prepare(asking);
     if (prepared instanceof Promise) {
@@ -162,6 +163,10 @@ class ClientRequest implements ProxyRequest, CallContext {
 
   routed(way: string): void {
     if (this.record !== undefined) this.record.way = way;
+  }
+
+  trail(): Fields {
+    return trailOf(this.span, this.correlationId());
   }
 
   correlationId(): string {

@@ -34,7 +34,7 @@ export class RequestRecord implements ExchangeCounts {
   readonly #deps: RecordDeps;
   readonly #request: IncomingMessage;
   readonly #response: ServerResponse;
-  readonly #trail: () => Fields;
+  readonly #asking: { trail(): Fields };
   readonly #startedMs: number;
   /** When the cluster's answer began. */
   #answeredMs: number | undefined;
@@ -45,19 +45,19 @@ export class RequestRecord implements ExchangeCounts {
 
   /**
    * @param socket of an upgrade request, which may outlive its response
-   * @param trail what all log lines about the request have
+   * @param asking.trail what all log lines about the request have
    */
   constructor(
     deps: RecordDeps,
     request: IncomingMessage,
     response: ServerResponse,
     socket: Duplex | undefined,
-    trail: () => Fields,
+    asking: { trail(): Fields },
   ) {
     this.#deps = deps;
     this.#request = request;
     this.#response = response;
-    this.#trail = trail;
+    this.#asking = asking;
     this.#startedMs = deps.clock.monotonicMs();
     (response as Recorded)[recorded] = this;
     response.on('close', RequestRecord.#onEnd);
@@ -138,7 +138,7 @@ export class RequestRecord implements ExchangeCounts {
       bytes_out: this.bytesOut,
       time_to_first_byte_ms: this.#answeredMs && Math.round(this.#answeredMs - this.#startedMs),
       duration_ms: Math.round(durationMs),
-      ...this.#trail(),
+      ...this.#asking.trail(),
     });
   }
 }
