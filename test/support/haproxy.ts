@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { addressOf, dial, type Endpoint, freePort } from './endpoint.ts';
+import { addressOf, type Endpoint, freePort } from './endpoint.ts';
 import type { Endpoints } from './kas_config.ts';
 import { which } from './launch.ts';
-import { eventually } from './wait.ts';
+import { startProxyProcess } from './proxy_process.ts';
 
 /** A balancer in front of several nodes, which asks each one's /readiness twice a second. */
 export interface HaProxy {
@@ -17,11 +16,6 @@ export interface HaProxy {
 export function haProxyProgram(): string | undefined {
   return which('haproxy') ?? which('/usr/sbin/haproxy');
 }
-
-const children = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGKILL');
-});
 
 /**
  * Requests to 8154 are balanced one by one, and never tried a second time: what a node loses is lost. Agents' connections are
@@ -75,37 +69,6 @@ listen kubernetes_api
 ${servers((node) => node.kubernetesApi)}
 `,
   );
-  const child = spawn(program, ['-db', '-f', 'haproxy.cfg'], { cwd: folder, stdio: ['ignore', 'pipe', 'pipe'] });
-  children.add(child);
-  let output = '';
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding('utf8').on('data', (text: string) => {
-      output += text;
-    });
-  const closed = new Promise<void>((resolve) =>
-    child.once('close', () => {
-      children.delete(child);
-      rmSync(folder, { recursive: true, force: true });
-      resolve();
-    }),
-  );
-  try {
-    await eventually('haproxy', () =>
-      dial(kubernetesApi).then(
-        (socket) => socket.destroy(),
-        () => undefined,
-      ),
-    );
-  } catch (error) {
-    child.kill('SIGKILL');
-    throw new Error(`${String(error)}\n${output}`);
-  }
-  return {
-    agents,
-    kubernetesApi,
-    async close() {
-      child.kill('SIGKILL');
-      await closed;
-    },
-  };
+  const { close } = await startProxyProcess(program, ['-db', '-f', 'haproxy.cfg'], { folder, listens: kubernetesApi });
+  return { agents, kubernetesApi, close };
 }

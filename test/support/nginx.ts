@@ -1,11 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { addressOf, dial, type Endpoint, freePort } from './endpoint.ts';
+import { addressOf, type Endpoint, freePort } from './endpoint.ts';
 import type { Endpoints, Tls } from './kas_config.ts';
 import { which } from './launch.ts';
-import { eventually } from './wait.ts';
+import { startProxyProcess } from './proxy_process.ts';
 
 export interface Nginx {
   /** HTTPS, as GitLab's users reach it. */
@@ -38,47 +37,10 @@ export async function startNginx(nodes: Behind | readonly Behind[], tls: Tls): P
   writeFileSync(join(folder, 'server.key'), tls.key, { mode: 0o600 });
   writeFileSync(join(folder, 'nginx.conf'), configuration(folder, endpoint.port, 'agent' in nodes ? [nodes] : nodes));
   // -p: nothing is read from or written to the machine's own nginx folders.
-  const child = spawn(program, ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr'], {
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  children.add(child);
-  let errors = '';
-  child.stderr.setEncoding('utf8').on('data', (text: string) => {
-    errors += text;
-  });
-  const closed = new Promise<void>((resolve) =>
-    child.once('close', () => {
-      children.delete(child);
-      rmSync(folder, { recursive: true, force: true });
-      resolve();
-    }),
-  );
-  try {
-    await eventually('nginx', () =>
-      dial(endpoint).then(
-        (socket) => socket.destroy(),
-        () => undefined,
-      ),
-    );
-  } catch (error) {
-    child.kill('SIGKILL');
-    throw new Error(`${String(error)}\n${errors}`);
-  }
-  return {
-    endpoint,
-    url: `https://localhost:${endpoint.port}`,
-    errorLog: () => errors,
-    async close() {
-      child.kill('SIGTERM');
-      await closed;
-    },
-  };
+  const args = ['-p', folder, '-c', 'nginx.conf', '-e', 'stderr'];
+  const { output, close } = await startProxyProcess(program, args, { folder, listens: endpoint });
+  return { endpoint, url: `https://localhost:${endpoint.port}`, errorLog: output, close };
 }
-
-const children = new Set<ChildProcess>();
-process.on('exit', () => {
-  for (const child of children) child.kill('SIGTERM');
-});
 
 function server(endpoint: Endpoint): string {
   return `server ${endpoint.network === 'unix' ? `unix:${endpoint.path}` : addressOf(endpoint)};`;

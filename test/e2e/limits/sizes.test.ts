@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib';
 import type { Cluster } from '../../support/cluster.ts';
 import { startEchoCluster } from '../../support/echo_cluster.ts';
 import { grpcConnection } from '../../support/grpc_client.ts';
+import { Flag, FrameType, frame, headerBlock, PREFACE, rstStream, settings } from '../../support/hostile/frames.ts';
 import { rawConnection } from '../../support/http1.ts';
 import { limitCount } from '../../support/limit_count.ts';
 import { eventually, within } from '../../support/wait.ts';
@@ -49,29 +50,26 @@ describe('sizes', () => {
   });
 
   test('streams, also of a client that has not read our SETTINGS', async () => {
-    const frame = (type: number, flags: number, stream: number, payload = '') => {
-      const head = Buffer.alloc(9);
-      head.writeUIntBE(payload.length, 0, 3);
-      head[3] = type;
-      head[4] = flags;
-      head.writeUInt32BE(stream, 5);
-      return head.toString('latin1') + payload;
-    };
-    const literal = (name: string, value: string) =>
-      `\x00${String.fromCharCode(name.length)}${name}${String.fromCharCode(value.length)}${value}`;
-    const block = `\x82\x86${literal(':authority', 'k')}${literal(':path', '/k8s-proxy/watch')}${literal('authorization', 'Bearer ci:1:job-agent')}`;
+    const block = headerBlock({
+      ':method': 'GET',
+      ':scheme': 'http',
+      ':authority': 'k',
+      ':path': '/k8s-proxy/watch',
+      authorization: 'Bearer ci:1:job-agent',
+    });
     const raw = await rawConnection(cluster.server.endpoints.kubernetesApi);
     let received = '';
     raw.socket.on('data', (chunk: Buffer) => {
       received += chunk.toString('latin1');
     });
-    const streams = Array.from({ length: 60 }, (_, i) => frame(1, 5, 2 * i + 1, block)).join('');
-    raw.write(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(4, 0, 0)}${streams}`);
+    const whole = Flag.EndStream | Flag.EndHeaders;
+    const streams = Array.from({ length: 60 }, (_, i) => frame(FrameType.Headers, whole, 2 * i + 1, block));
+    raw.write(Buffer.concat([PREFACE, settings(), ...streams]));
     // RST_STREAM with that code, of streams 101 to 119.
     const refusals = () =>
-      Array.from({ length: 60 }, (_, i) =>
-        frame(3, 0, 2 * i + 1, `\0\0\0${String.fromCharCode(REFUSED_STREAM)}`),
-      ).filter((reset) => received.includes(reset));
+      Array.from({ length: 60 }, (_, i) => rstStream(2 * i + 1, REFUSED_STREAM).toString('latin1')).filter((reset) =>
+        received.includes(reset),
+      );
     await eventually('ten refusals', () => refusals().length === 10);
     await eventually('the metric', async () => {
       return (await limitCount(cluster.server, 'streams_per_connection', 'kubernetes_api')) >= 1;

@@ -7,12 +7,16 @@ import { after, before, describe, test } from 'node:test';
 import type { Cluster } from '../../support/cluster.ts';
 import { aliceCookie, type Echo, echoOf, headerOf, startEchoCluster, timesAsked } from '../../support/echo_cluster.ts';
 import { connectOptions } from '../../support/endpoint.ts';
+import { Flag, FrameType, frame, literal, PREFACE, settings } from '../../support/hostile/frames.ts';
 import { rawConnection, rawExchange } from '../../support/http1.ts';
 import { nginxProgram, startNginx } from '../../support/nginx.ts';
 import { makeTls } from '../../support/tls.ts';
 import { delay, eventually } from '../../support/wait.ts';
 
 const token = 'Authorization: Bearer ci:1:job-agent\r\n';
+
+/** A header field of HTTP/2, as bytes. */
+type Field = readonly [name: string, value: string];
 
 describe('headers', () => {
   let cluster: Cluster;
@@ -150,25 +154,15 @@ describe('headers', () => {
     });
   });
 
-  /** HPACK without compression: a literal name and value, as bytes. */
-  const literal = (name: string, value: string) =>
-    `\x00${String.fromCharCode(name.length)}${name}${String.fromCharCode(value.length)}${value}`;
-  const frame = (type: number, flags: number, stream: number, payload: string) => {
-    const head = Buffer.alloc(9);
-    head.writeUIntBE(payload.length, 0, 3);
-    head[3] = type;
-    head[4] = flags;
-    head.writeUInt32BE(stream, 5);
-    return head.toString('latin1') + payload;
-  };
-
   /** A request as bytes of HTTP/2, up to the time when its stream has been dealt with. */
-  const sendBytes = async (path: string, block: string) => {
+  const sendBytes = async (path: string, ...more: readonly Field[]) => {
     const raw = await rawConnection(cluster.server.endpoints.kubernetesApi);
-    const start =
-      literal(':authority', 'k') + literal(':path', path) + literal('authorization', 'Bearer ci:1:job-agent');
-    raw.write(`PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n${frame(4, 0, 0, '')}${frame(1, 5, 1, `\x82\x86${start}${block}`)}`);
-    raw.write(frame(6, 0, 0, 'pingpong'));
+    const start = { ':method': 'GET', ':scheme': 'http', ':authority': 'k', ':path': path };
+    const fields = [...Object.entries(start), ['authorization', 'Bearer ci:1:job-agent'] as const, ...more];
+    const block = Buffer.concat(fields.map(([name, value]) => literal(0x00, name, value)));
+    const request = frame(FrameType.Headers, Flag.EndStream | Flag.EndHeaders, 1, block);
+    raw.write(Buffer.concat([PREFACE, settings(), request]));
+    raw.write(frame(FrameType.Ping, 0, 0, Buffer.from('pingpong')));
     await raw.readUntil('pingpong').catch(() => '');
     await delay(100);
     raw.close();
@@ -176,44 +170,44 @@ describe('headers', () => {
 
   test('HTTP/2 bytes: a decent request arrives', async () => {
     const before = timesAsked(cluster);
-    await sendBytes('/k8s-proxy/x', literal('x-a', 'b'));
+    await sendBytes('/k8s-proxy/x', ['x-a', 'b']);
     await eventually('the cluster to hear of it', () => timesAsked(cluster) === before + 1);
   });
 
   // nghttp2 leaves such fields out, where RFC 9113 would have it refuse the request: nothing of them may get through.
-  for (const [name, block] of [
-    ['CR and LF in a value', literal('x-a', 'b\r\nimpersonate-user: admin')],
-    ['LF in a value', literal('x-a', 'b\nx: y')],
-    ['NUL in a value', literal('x-a', 'b\0c')],
-    ['CR and LF in a name', literal('x-a\r\nx', 'b')],
-    ['a colon in a name', literal('x-a: b', 'c')],
-    ['a blank in a name', literal('x a', 'b')],
-  ] as const)
+  for (const [name, ...fields] of [
+    ['CR and LF in a value', ['x-a', 'b\r\nimpersonate-user: admin']],
+    ['LF in a value', ['x-a', 'b\nx: y']],
+    ['NUL in a value', ['x-a', 'b\0c']],
+    ['CR and LF in a name', ['x-a\r\nx', 'b']],
+    ['a colon in a name', ['x-a: b', 'c']],
+    ['a blank in a name', ['x a', 'b']],
+  ] as readonly [string, ...Field[]][])
     test(`HTTP/2 bytes: ${name}: the field does not arrive, and nothing that was in it`, async () => {
       const before = timesAsked(cluster);
-      await sendBytes('/k8s-proxy/x', block);
+      await sendBytes('/k8s-proxy/x', ...fields);
       const heard = cluster.backend.requests.slice(before);
       assert.ok(heard.length <= 1);
       for (const { rawHeaders } of heard)
         assert.doesNotMatch(rawHeaders.join('\n'), /^(x|x-a.*|x a|impersonate-.*)$/im);
     });
 
-  for (const [name, block] of [
-    ['an upper-case name', literal('X-A', 'b')],
-    ['a second :path', literal(':path', '/k8s-proxy/y')],
-    ['a second :method', literal(':method', 'DELETE')],
-    ['a pseudo-header that there is not', literal(':impersonate', 'admin')],
-    ['a pseudo-header after the others', literal('x-a', 'b') + literal(':authority', 'evil.example')],
-    ['Connection', literal('connection', 'authorization')],
-    ['Transfer-Encoding', literal('transfer-encoding', 'chunked')],
-    ['Upgrade', literal('upgrade', 'websocket')],
-    ['two content-lengths', literal('content-length', '0') + literal('content-length', '5')],
-    ['a :path with a line end', ''],
-  ] as const)
+  for (const [name, ...fields] of [
+    ['an upper-case name', ['X-A', 'b']],
+    ['a second :path', [':path', '/k8s-proxy/y']],
+    ['a second :method', [':method', 'DELETE']],
+    ['a pseudo-header that there is not', [':impersonate', 'admin']],
+    ['a pseudo-header after the others', ['x-a', 'b'], [':authority', 'evil.example']],
+    ['Connection', ['connection', 'authorization']],
+    ['Transfer-Encoding', ['transfer-encoding', 'chunked']],
+    ['Upgrade', ['upgrade', 'websocket']],
+    ['two content-lengths', ['content-length', '0'], ['content-length', '5']],
+    ['a :path with a line end'],
+  ] as readonly [string, ...Field[]][])
     test(`HTTP/2 bytes: ${name}: the stream is refused, the cluster hears nothing`, async () => {
       const before = timesAsked(cluster);
       const path = name === 'a :path with a line end' ? '/k8s-proxy/x\r\nx: y' : '/k8s-proxy/x';
-      await sendBytes(path, block);
+      await sendBytes(path, ...fields);
       assert.equal(timesAsked(cluster), before);
     });
 
