@@ -60,6 +60,9 @@ export class PeerStream implements Call, MessageHandler {
   #queue: Uint8Array[] = [];
   #queueBytes = 0;
   #halfClosed = false;
+  #paused = false;
+  /** The end has come, and waits until whoever reads has heard what was held back for him. */
+  #endDue = false;
 
   /** @param stream opened with the call's headers, nothing sent on it yet */
   constructor(stream: ClientHttp2Stream, load: PeerLoad, asker: Asker) {
@@ -121,14 +124,18 @@ export class PeerStream implements Call, MessageHandler {
 
   pause(): void {
     if (this.#state !== 'started') return;
+    this.#paused = true;
     this.#reader.pause();
     this.#stream.pause();
   }
 
   resume(): void {
     if (this.#state !== 'started') return;
+    this.#paused = false;
     this.#reader.resume();
+    if (this.#paused || this.#state !== 'started') return; // a message that was held back has paused again, or was the last
     this.#stream.resume();
+    if (this.#endDue) this.ended();
   }
 
   cancel(): void {
@@ -214,6 +221,8 @@ export class PeerStream implements Call, MessageHandler {
   /** Everything the node sends has been read. */
   ended(): void {
     if (this.#status === undefined) return; // broken off: 'close' follows
+    this.#endDue = this.#paused;
+    if (this.#endDue) return;
     const { code } = this.#status;
     const answer = this.#answer;
     if (this.#reader.hasRest) this.#over({ code: StatusCode.Internal, message: 'unexpected EOF' });
@@ -228,6 +237,7 @@ export class PeerStream implements Call, MessageHandler {
 
   closed(): void {
     this.#load.streamClosed();
+    if (this.#endDue) return;
     this.#over(this.#status !== undefined && this.#status.code !== StatusCode.OK ? this.#status : LOST);
   }
 

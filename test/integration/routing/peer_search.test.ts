@@ -397,3 +397,26 @@ test('a reader that stops stops the node; cancelling a stopped call tells it', a
   await eventually('the cancellation', () => played.state.resetCode === 8);
   assert.equal(sink.ended, undefined);
 });
+
+test('a reader that stops after each message gets all of them, and the end after the last', async () => {
+  const other = await node((call) => ready(call));
+  const { search } = setUp([other.url]);
+  const { found, sink } = search();
+  const call = await found();
+  call.halfClose();
+  const pieces = 300;
+  sink.onMessage = () => {
+    call.pause();
+    setTimeout(() => call.resume(), 1);
+  };
+  const [played] = other.calls;
+  assert.ok(played);
+  played.says({ case: 'header', value: {} });
+  for (let i = 0; i < pieces; i++) played.says({ case: 'message', value: { data: Buffer.alloc(8 << 10) } });
+  played.says({ case: 'trailer', value: {} });
+  played.ends();
+  await eventually('the end', () => sink.ended);
+  assert.deepEqual(sink.ended, { code: StatusCode.OK, message: '' });
+  assert.equal(sink.heard.filter((line) => line.startsWith('message ')).length, pieces);
+  assert.equal(sink.ends, 1);
+});
