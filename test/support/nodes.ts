@@ -143,16 +143,16 @@ async function isRunning(server: RunningServer): Promise<boolean> {
   return (await Promise.race([server.exited, Promise.resolve('running')])) === 'running';
 }
 
-/** Makes Redis say that a node has tunnels of an agent, for ten minutes. */
-export async function announceNode(redis: TestRedis, agentId: number, url: string): Promise<void> {
+/** Where Redis has the nodes of an agent. */
+export function tunnelsKey(agentId: number): Buffer {
   const id = Buffer.alloc(8);
   id.writeBigInt64LE(BigInt(agentId));
-  const key = Buffer.concat([Buffer.from('gitlab-kas:tunnel_tracker2:kas_by_agent_id:'), id]);
+  return Buffer.concat([Buffer.from('gitlab-kas:tunnel_tracker2:kas_by_agent_id:'), id]);
+}
+
+/** Makes Redis say that a node has tunnels of an agent, for ten minutes. */
+export async function announceNode(redis: TestRedis, agentId: number, url: string): Promise<void> {
   const expiresAt = BigInt(Math.floor(Date.now() / 1000) + 600);
-  await redis.ask(
-    'HSET',
-    key,
-    url,
-    Buffer.from(toBinary(ExpiringValueSchema, create(ExpiringValueSchema, { expiresAt }))),
-  );
+  const value = Buffer.from(toBinary(ExpiringValueSchema, create(ExpiringValueSchema, { expiresAt })));
+  await redis.ask('HSET', tunnelsKey(agentId), url, value);
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { startBackend } from '../../support/backend.ts';
 import { type LoadReport, reportLine, startLoad } from '../../support/load.ts';
-import { announceNode, type Nodes, startNodes } from '../../support/nodes.ts';
+import { announceNode, type Nodes, startNodes, tunnelsKey } from '../../support/nodes.ts';
 import { noRedis, startRedis, startSentinel, type TestRedis } from '../../support/redis.ts';
 import { delay, eventually } from '../../support/wait.ts';
 
@@ -43,12 +43,6 @@ function nothingLost(t: TestContext, scenario: string, reports: readonly LoadRep
   }
 }
 
-const keyOf = (agentId: number) => {
-  const id = Buffer.alloc(8);
-  id.writeBigInt64LE(BigInt(agentId));
-  return Buffer.concat([Buffer.from('gitlab-kas:tunnel_tracker2:kas_by_agent_id:'), id]);
-};
-
 for (const [what, fail] of [
   ['asked for', (sentinel: Sentinel) => sentinel.failover()],
   ['after the master’s death', (sentinel: Sentinel) => sentinel.master.stop()],
@@ -70,7 +64,7 @@ for (const [what, fail] of [
       await eventually('both nodes at the new master', () => nodesAt(sentinel.replica).then((n) => n === 2), 10_000);
       await eventually(
         'the agent in the new master',
-        async () => Number(await sentinel.replica.ask('HLEN', keyOf(1))) === 1,
+        async () => Number(await sentinel.replica.ask('HLEN', tunnelsKey(1))) === 1,
       );
       backMs = Math.round(performance.now() - before);
     });
@@ -98,7 +92,7 @@ test('Redis is killed and comes back empty under load of two nodes', { skip: noR
     await delay(5000);
     await redis.start();
     const before = performance.now();
-    await eventually('the agent in Redis', async () => Number(await redis.ask('HLEN', keyOf(1))) === 1, 10_000);
+    await eventually('the agent in Redis', async () => Number(await redis.ask('HLEN', tunnelsKey(1))) === 1, 10_000);
     backMs = Math.round(performance.now() - before);
   });
   nothingLost(t, `Redis away for 5 s (written again after ${backMs} ms)`, reports);
@@ -117,7 +111,7 @@ test('garbage in Redis under the keys of an agent disturbs nobody', { skip: noRe
       ['grpc://127.0.0.1:3', Buffer.from('text')],
       ['no URL', Buffer.alloc(0)],
     ] as const)
-      await redis.ask('HSET', keyOf(id), field, value);
+      await redis.ask('HSET', tunnelsKey(id), field, value);
     // In order, and yet of no use: what is no URL, what another version may write, where nobody is.
     for (const url of ['', 'http://127.0.0.1:4', 'grpc:127.0.0.1|8155', 'grpc://[::', 'grpc://127.0.0.1:1']) {
       await announceNode(redis, id, url);
@@ -129,8 +123,8 @@ test('garbage in Redis under the keys of an agent disturbs nobody', { skip: noRe
   const { status, text } = await nodes.ask(1, { path: '/hello', token: 'pat:2:alice-pat' });
   assert.deepEqual([status, text], [200, 'hello\n']);
   // Another type: nobody can be found through it, and whoever is here is served all the same.
-  await redis.ask('DEL', keyOf(2));
-  await redis.ask('SET', keyOf(2), 'text');
+  await redis.ask('DEL', tunnelsKey(2));
+  await redis.ask('SET', tunnelsKey(2), 'text');
   assert.equal((await nodes.ask(0, { path: '/hello', token: 'pat:2:alice-pat' })).text, 'hello\n');
   assert.equal((await nodes.ask(1, { path: '/hello', token: 'pat:2:alice-pat' })).text, 'hello\n', 'remembered');
   for (const { log } of nodes.servers) {
