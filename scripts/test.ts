@@ -28,22 +28,22 @@ const replayed = [
 ];
 
 const stages: readonly Stage[] = [
-  { name: 'unit', files: testFiles('src/**/*.test.ts'), run: (files) => runOnNode(files, {}, 2 * minute) },
-  { name: 'unit-deno', files: testFiles('src/**/*.test.ts'), run: (files) => runOnDeno(files, 2 * minute) },
+  { name: 'unit', files: testFiles('src/**/*.test.ts'), run: (files) => runOnNode(files, {}, 4 * minute) },
+  { name: 'unit-deno', files: testFiles('src/**/*.test.ts'), run: (files) => runOnDeno(files, 4 * minute) },
   {
     name: 'integration',
     files: testFiles('test/*/**/*.test.ts').filter((file) => !/^test\/(e2e|interop|fuzz)\//.test(file)),
-    run: (files) => runOnNode(files, {}, 3 * minute),
+    run: (files) => runOnNode(files, {}, 6 * minute),
   },
   {
     name: 'fuzz',
     files: testFiles('test/fuzz/**/*.test.ts'),
-    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, minute),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 2 * minute),
   },
   {
     name: 'e2e',
     files: testFiles('test/e2e/**/*.test.ts').filter((file) => !file.startsWith('test/e2e/hostile/')),
-    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 6 * minute),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 12 * minute),
   },
   {
     name: 'hostile',
@@ -53,12 +53,12 @@ const stages: readonly Stage[] = [
   {
     name: 'e2e-node',
     files: testFiles(...core),
-    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'node' }, 2 * minute),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'node' }, 6 * minute),
   },
   {
     name: 'e2e-deno',
     files: testFiles(...core),
-    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'deno' }, 2 * minute),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'deno' }, 6 * minute),
   },
   {
     name: 'interop',
