@@ -1,8 +1,10 @@
 // nginx cuts a WebSocket on which nothing comes for 60 s: an idle agent must not notice.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { test } from 'node:test';
 import { startBackend } from '../support/backend.ts';
 import { startCluster } from '../support/cluster.ts';
+import { frame } from '../support/doubles/grpc_frames.ts';
 import { nginxProgram, startNginx } from '../support/nginx.ts';
 import { makeTls } from '../support/tls.ts';
 import { delay } from '../support/wait.ts';
@@ -26,6 +28,16 @@ test('an idle agent behind nginx stays connected for longer than nginx’s read 
     cut = true;
   });
   try {
+    // Who shows no token is not kept for long.
+    const register = idle.session.request({
+      ':method': 'POST',
+      ':path': '/gitlab.agent.agent_registrar.rpc.AgentRegistrar/Register',
+      'content-type': 'application/grpc',
+      authorization: 'Bearer agent-token-1',
+    });
+    register.end(frame(Buffer.alloc(0)));
+    const [trailers] = await once(register.resume(), 'trailers');
+    assert.equal(trailers['grpc-status'], '0');
     await delay(75_000);
     assert.equal(cut, false, nginx.errorLog());
   } finally {

@@ -34,6 +34,7 @@ export async function startFaultProxy(target: Endpoint, port = 0): Promise<Fault
   let delayMs = 0;
 
   const pass = (from: Socket, to: Socket): void => {
+    let lastDueMs = 0; // a network that gets faster does not change the order of bytes
     from.on('data', (chunk: Buffer) => {
       if (fault === 'blackhole') return;
       const write = () => {
@@ -42,8 +43,10 @@ export async function startFaultProxy(target: Endpoint, port = 0): Promise<Fault
           to.once('drain', () => from.resume());
         }
       };
-      if (delayMs === 0) write();
-      else setTimeout(write, delayMs);
+      const now = performance.now();
+      lastDueMs = Math.max(now + delayMs, lastDueMs);
+      if (lastDueMs <= now) write();
+      else setTimeout(write, lastDueMs - now);
     });
   };
   const watch = (socket: Socket, set: Set<Socket>, other: Socket): void => {
