@@ -2,11 +2,11 @@ import type { Registry } from 'prom-client';
 import { counterFamily, type Distribution, HistogramFamily, type Sample } from './hot_metrics.ts';
 
 /** How a user of the Kubernetes API proxy has shown who it is. */
-export const credentialForms = ['ci', 'pat', 'cookie', 'websocket_token', 'none'] as const;
+const credentialForms = ['ci', 'pat', 'cookie', 'websocket_token', 'none'] as const;
 export type CredentialForm = (typeof credentialForms)[number];
 
 /** What has become of a request to the Kubernetes API proxy. */
-export const proxyResults = [
+const proxyResults = [
   /** The cluster's answer went to the client whole. */
   'answered',
   /** The connection carried something else than HTTP, and has ended. */
