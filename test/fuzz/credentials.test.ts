@@ -215,6 +215,7 @@ fuzz(
       accessForm: 'user_access',
       userId: 1n,
       projectId: undefined,
+      load: { user: 1n },
     };
     const token = tokens.issue(decision, path);
     assert.deepEqual(tokens.redeem(token, path), decision);

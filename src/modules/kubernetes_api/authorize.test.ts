@@ -115,7 +115,7 @@ test('one standalone user may use several agents, each under its own id', async 
       accessForm: 'pat_access',
       userId: undefined,
       projectId: undefined,
-      load: new UserLoad(),
+      load: new UserLoad('alice'),
     });
   }
 });

@@ -10,7 +10,7 @@ import { StatusCode } from '../../runtime/status_code.ts';
 import type { Credentials } from './credentials.ts';
 import { encodeHeaderExtra, jobIdentity, userIdentity } from './impersonation.ts';
 import type { Failure } from './status_response.ts';
-import { type UserLoad, UserLoads } from './user_load.ts';
+import { type UserKey, type UserLoad, UserLoads } from './user_load.ts';
 
 /** Which kind of access was used: the names under which usage is counted. */
 export type AccessForm = 'ci_access' | 'user_access' | 'pat_access';
@@ -147,8 +147,8 @@ export class Gatekeeper {
   }
 
   /** For decisions that come another way. */
-  loadOf(userId: bigint | undefined): UserLoad {
-    return this.#loads.of(userId);
+  loadOf(user: UserKey): UserLoad {
+    return this.#loads.of(user);
   }
 
   /** Asks about one candidate after the other until one is allowed; a failure to find out ends the search. */

@@ -2,6 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ScriptedUsers } from '../../../test/support/scripted_users.ts';
 import { silentLog } from '../../../test/support/silent_log.ts';
+import { StandaloneUserAuthorizer } from '../../auth/standalone_user_authorizer.ts';
+import { tokenHash } from '../../auth/token_hash.ts';
+import type { UserAuthorizer } from '../../auth/user_authorizer.ts';
 import { Secret } from '../../config/secret.ts';
 import { FakeClock } from '../../runtime/fake_clock.ts';
 import { type Prepared, type ProxyRequest, RequestPreparer } from './proxy_request.ts';
@@ -16,14 +19,20 @@ interface Options {
   secret?: Buffer;
   externalUrl?: string;
   clock?: FakeClock;
+  users?: UserAuthorizer;
 }
 
-function preparer({ secret, externalUrl = EXTERNAL_URL, clock = new FakeClock() }: Options = {}): RequestPreparer {
+function preparer({
+  secret,
+  externalUrl = EXTERNAL_URL,
+  clock = new FakeClock(),
+  users = new ScriptedUsers(),
+}: Options = {}): RequestPreparer {
   return new RequestPreparer({
     config: { urlPathPrefix: '/', websocketTokenSecret: secret && new Secret(secret) },
     externalUrl,
     serverName: 'gitlab-kas/v1/c',
-    users: new ScriptedUsers(),
+    users,
     clock,
     log: silentLog,
   });
@@ -127,6 +136,16 @@ async function tokenFor(path: string, by: RequestPreparer, rawHeaders = session)
   assert.ok(answer.headers.includes('application/json'));
   return JSON.parse(answer.body.toString()).token;
 }
+
+test('what a user of the standalone section has under way is counted together, with a WebSocket token too', async () => {
+  const alice = { name: 'alice', tokenSha256: tokenHash('t'), agents: [1n], accessAs: 'agent' as const };
+  const by = preparer({ secret, users: new StandaloneUserAuthorizer([alice]) });
+  const pat = ['Authorization', 'Bearer pat:1:t'];
+  const { load } = await preparedFor(request('/exec', pat), by);
+  const { body } = await answerTo(request('/exec?kas-websocket-token-request=true', pat), by);
+  const offer = ['Sec-WebSocket-Protocol', `v5.channel.k8s.io, ${TOKEN_PREFIX}${JSON.parse(body.toString()).token}`];
+  assert.equal((await preparedFor(request('/exec', [...upgrade, ...offer]), by)).load, load);
+});
 
 test('a token opens a WebSocket without another credential, at another node too', async () => {
   const clock = new FakeClock();

@@ -187,7 +187,7 @@ export class RequestPreparer {
       return this.#unauthorized(request, 'WebSocket token: not a WebSocket request');
     const decision = this.#tokens?.redeem(token, path) ?? 'invalid';
     if (typeof decision === 'string') return this.#unauthorized(request, `WebSocket token: ${decision}`);
-    return { ...decision, load: this.#gatekeeper.loadOf(decision.userId) };
+    return { ...decision, load: this.#gatekeeper.loadOf(decision.load.user) };
   }
 
   #unauthorized(request: AskingRequest, error: string, logError = error): Refusal {

@@ -1,6 +1,14 @@
+/** GitLab's id of a user, or the name of one of the `standalone` section; undefined: somebody without a name. */
+export type UserKey = bigint | string | undefined;
+
 /** How many requests of one user are on their way. */
 export class UserLoad {
+  readonly user: UserKey;
   requests = 0;
+
+  constructor(user: UserKey) {
+    this.user = user;
+  }
 }
 
 /**
@@ -13,12 +21,11 @@ export class UserLoads {
     if (this.#loads.get(user)?.deref() === undefined) this.#loads.delete(user);
   });
 
-  /** @param user GitLab's id of the user, or the name of one of the `standalone` section; undefined: somebody without a name */
-  of(user: bigint | string | undefined): UserLoad {
-    if (user === undefined) return new UserLoad();
+  of(user: UserKey): UserLoad {
+    if (user === undefined) return new UserLoad(user);
     const known = this.#loads.get(user)?.deref();
     if (known !== undefined) return known;
-    const load = new UserLoad();
+    const load = new UserLoad(user);
     this.#loads.set(user, new WeakRef(load));
     this.#gone.register(load, user);
     return load;

@@ -14,6 +14,7 @@ const decision: SignedDecision = {
   accessForm: 'user_access',
   userId: 22n,
   projectId: 1007n,
+  load: { user: 22n },
 };
 
 function tokens(clock = new FakeClock(), key = 'k'.repeat(72)): WebSocketTokens {
@@ -30,6 +31,7 @@ test('a token carries the decision for its path', () => {
     userId: undefined,
     projectId: undefined,
     viaCookie: false,
+    load: { user: 'alice' },
   };
   assert.deepEqual(tokens().redeem(tokens().issue(plain, '/'), '/'), plain);
 });

@@ -4,6 +4,7 @@ import type { Secret } from '../../config/secret.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import type { AccessForm, Decision } from './authorize.ts';
 import type { IncomingHead } from './incoming_head.ts';
+import type { UserLoad } from './user_load.ts';
 
 /** Long enough for a page to open its WebSocket through a slow proxy, too short to be of use in a log file. */
 const LIFETIME_MS = 20_000;
@@ -15,6 +16,8 @@ const MAX_CLAIMS_BYTES = 1 << 20;
 interface Claims {
   readonly agent: string;
   readonly user: string | undefined;
+  /** Of a user of the `standalone` section. */
+  readonly name: string | undefined;
   readonly project: string | undefined;
   readonly extra: string | undefined;
   readonly cookie: boolean;
@@ -24,8 +27,10 @@ interface Claims {
   readonly expires: number;
 }
 
-/** What of a decision travels in a token. */
-export type SignedDecision = Omit<Decision, 'load'>;
+/** What of a decision travels in a token: whose load it is, the load itself is the node's own. */
+export interface SignedDecision extends Omit<Decision, 'load'> {
+  readonly load: Pick<UserLoad, 'user'>;
+}
 
 /**
  * Tokens with which browsers open WebSockets, since they cannot set headers there. Self-contained, so that any node can
@@ -46,6 +51,7 @@ export class WebSocketTokens {
     const claims: Claims = {
       agent: String(decision.agentId),
       user: decision.userId?.toString(),
+      name: typeof decision.load.user === 'string' ? decision.load.user : undefined,
       project: decision.projectId?.toString(),
       extra: decision.extra && Buffer.from(decision.extra).toString('base64'),
       cookie: decision.viaCookie,
@@ -71,14 +77,16 @@ export class WebSocketTokens {
     const claims: Claims = JSON.parse(json.toString());
     if (claims.expires <= this.#clock.wallMs()) return 'expired';
     if (claims.path !== path) return 'invalid';
+    const userId = claims.user === undefined ? undefined : BigInt(claims.user);
     return {
       kind: 'allowed',
       agentId: BigInt(claims.agent),
       extra: claims.extra === undefined ? undefined : Buffer.from(claims.extra, 'base64'),
       viaCookie: claims.cookie,
       accessForm: claims.form,
-      userId: claims.user === undefined ? undefined : BigInt(claims.user),
+      userId,
       projectId: claims.project === undefined ? undefined : BigInt(claims.project),
+      load: { user: userId ?? claims.name },
     };
   }
 
