@@ -12,8 +12,6 @@ export interface GitalyCallOptions extends RequestContext {
   readonly signal: AbortSignal;
   /** How long the caller waits, in milliseconds; a minute if it does not say. */
   readonly timeoutMs?: number;
-  /** Sent as metadata; Gitaly's log lines about the call carry it (docs/protocol/logs.md). */
-  readonly correlationId?: string | undefined;
 }
 
 export interface Folder {

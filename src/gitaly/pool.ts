@@ -13,7 +13,6 @@ import type { RateLimit } from '../config/config.ts';
 import type { GitalyInfo } from '../gen/gitlab/agent/entity/entity_pb.ts';
 import { TokenBucket } from '../gitlab/token_bucket.ts';
 import { readAnswers } from '../grpc/client_call.ts';
-import { CORRELATION_METADATA } from '../observability/correlation_id.ts';
 import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
@@ -107,7 +106,6 @@ export class Pool {
       'grpc-timeout': `${timeoutMs}m`,
     };
     if (options.span !== undefined) headers.traceparent = options.span.traceparent;
-    if (options.correlationId !== undefined) headers[CORRELATION_METADATA] = options.correlationId;
     const message = toBinary(method.input, create(method.input, request));
     const stream = await opened(connection.request(path, headers));
     let late = false;

@@ -12,12 +12,12 @@ export class RepositoryHeads {
   }
 
   /** The commit that a reference points at. Rejects like GitalyClient. */
-  find(at: RepositoryAt, ref: string, { signal, correlationId }: GitalyCallOptions): Promise<Discovered> {
+  find(at: RepositoryAt, ref: string, { signal }: GitalyCallOptions): Promise<Discovered> {
     const key = keyOf(at, ref);
     let flight = this.#flights.get(key);
     if (flight === undefined) {
       flight = new SharedFlight(
-        (asking) => this.#gitaly.findRef(at, ref, { signal: asking, correlationId }),
+        (asking) => this.#gitaly.findRef(at, ref, { signal: asking }),
         (ended) => {
           if (this.#flights.get(key) === ended) this.#flights.delete(key);
         },

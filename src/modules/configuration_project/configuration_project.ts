@@ -9,7 +9,6 @@ import { validateGitalyInfo, validateGitalyRepository } from '../../gitlab/gital
 import { Validator } from '../../gitlab/validation.ts';
 import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
-import { correlationId } from '../../rpc/correlation.ts';
 import { callTrail, requestSpan } from '../../rpc/traced_calls.ts';
 import { requireValid } from '../../rpc/valid_request.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
@@ -51,14 +50,12 @@ async function listed(
   const { gitalyInfo, repository, defaultBranch } = request;
   if (gitalyInfo === undefined || repository === undefined) return [];
   const timeoutMs = context.timeoutMs();
-  const correlation = context.values.get(correlationId);
   try {
     return await gitaly.listFiles(
       { gitaly: gitalyInfo, repository },
       { revision: revisionOf(defaultBranch), path: FOLDER },
       {
         signal: context.signal,
-        correlationId: correlation(),
         span: context.values.get(requestSpan),
         ...(timeoutMs !== undefined && { timeoutMs }),
       },
