@@ -10,7 +10,7 @@ import { fromWire, toWire, type WireAgent } from './wire.ts';
 export type AskedStore = Pick<Store, 'tokenLimiter' | 'errorCache' | 'agentDirectory' | 'eventBus'>;
 
 /**
- * Lets the process at the other end of the link use this process's store, as a StoreClient does.
+ * Lets the process at the other end of the link use this process's store, as `createStoreClient` does there.
  * @returns what ends the subscription to events, when the other end has gone
  */
 export function serveStore(link: Link, store: AskedStore): () => void {
