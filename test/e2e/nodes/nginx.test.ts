@@ -72,6 +72,7 @@ test('two nodes behind nginx: a node that leaves costs neither a request nor a w
     { path: `${PATH}/hello`, headers },
     { connections: 4, pauseMs: 5, expected: 'hello\n' },
   );
+  t.after(() => running.stop());
   await delay(500);
   // The one without the agent.
   const leaving = nodes.servers.find(({ log }) => log.some(({ msg }) => msg === 'Trying tunnel')) ?? assert.fail();
