@@ -85,10 +85,9 @@ describe('a Redis that comes and goes', { skip: noRedis }, () => {
     }
     const stats = String(await redis.ask('INFO', 'commandstats'));
     const commands = [...stats.matchAll(/cmdstat_(\S+?):/g)].map(([, command]) => command);
-    // The test's own connections, and what shows that the server's are alive.
-    const others = commands.filter(
-      (command) => !['config|resetstat', 'info', 'ping', 'client|setname'].includes(command ?? ''),
-    );
+    // The test's own connections, the server's for events, which may be late, and what shows that the server's are alive.
+    const apart = ['config|resetstat', 'info', 'ping', 'client|setname', 'select', 'subscribe'];
+    const others = commands.filter((command) => !apart.includes(command ?? ''));
     // The agent opens tunnels in place of those that were used, and may do so before or after its last one has gone.
     assert.deepEqual(
       others.filter((command) => !['hset', 'pexpire', 'multi', 'exec', 'hdel'].includes(command ?? '')),
