@@ -14,6 +14,8 @@ import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
 import type { Store } from '../store/store.ts';
+import { onSecretTrouble } from './gitlab_trouble.ts';
+import type { Readiness } from './readiness.ts';
 
 /** Who says who agents and users are: GitLab, or the configuration file's `standalone` section. */
 export interface Identities {
@@ -27,11 +29,12 @@ export function createIdentities(options: {
   readonly config: Config;
   readonly store: Store;
   readonly metrics: Metrics;
+  readonly readiness: Readiness;
   readonly scope: Scope;
   readonly log: Log;
   readonly random: Random;
 }): Identities {
-  const { config, store, metrics, scope, log, random } = options;
+  const { config, store, metrics, readiness, scope, log, random } = options;
   if (config.gitlab === undefined) {
     const { agents, users } = config.standalone ?? { agents: [], users: [] };
     return {
@@ -44,7 +47,11 @@ export function createIdentities(options: {
   const { refillRatePerSecond } = config.gitlab.apiRateLimit;
   const onRateLimited = metrics.observeLimiter('gitlab_client', '{refill/s}', refillRatePerSecond);
   const { env } = process;
-  const gitlab = createGitLabClient({ config: config.gitlab, clock, random, log, identity, env, onRateLimited });
+  const gitlab = createGitLabClient({
+    config: config.gitlab,
+    ...{ clock, random, log, identity, env, onRateLimited },
+    onSecretTrouble: onSecretTrouble(readiness, metrics),
+  });
   scope.own(gitlab);
   const shared = { gitlab, clock, errors: store.errorCache, log };
   return {

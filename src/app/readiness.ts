@@ -1,5 +1,11 @@
 import type { Config } from '../config/config.ts';
 
+/** A line for each thing: what is missing, and what there is to say of the others. */
+export interface Health {
+  readonly missing: readonly string[];
+  readonly degraded: readonly string[];
+}
+
 /**
  * What must be so before traffic is sent here: names with what is still missing. And what is not as it should be, but can be
  * done without.
@@ -30,6 +36,11 @@ export class Readiness {
   /** One line for each thing that traffic is served without; empty when there is nothing to say. */
   get degraded(): readonly string[] {
     return [...this.#degraded].map(([name, reason]) => `${name}: degraded: ${reason}`);
+  }
+
+  /** The same of the whole, for whoever asks on behalf of several. */
+  get health(): Health {
+    return { missing: this.missing, degraded: [...this.#degraded].map(([name, reason]) => `${name}: ${reason}`) };
   }
 
   /** One line for each thing that is missing; empty when ready. */

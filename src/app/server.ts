@@ -109,7 +109,7 @@ async function openFronts(
   const metrics = createMetrics(observed, scope, measure);
   const limits = createLimits(metrics.registry, log, scope.clock);
   const limitsOf = createFrontLimits(config.server.limits, limits, createOpenConnections(config.server.limits, log));
-  const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics });
+  const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics, readiness });
   const usage = worker?.usage ?? startUsageReports({ ...base, config, gitlab, store });
   const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents, metrics });
   const { privateApi } = config;

@@ -40,6 +40,8 @@ export interface ApiCallerDeps {
   readonly identity: string;
   /** Hears how long the rate limit has held up each attempt. */
   readonly onRateLimited?: LimiterObserver;
+  /** Hears of each call's answer. */
+  readonly onAnswer?: (path: string, response: HttpResponse) => void;
 }
 
 /** Calls GitLab's API: what all endpoints have in common (docs/protocol/gitlab.md). */
@@ -80,6 +82,7 @@ export class ApiCaller {
     try {
       const response = await (request.retry ? withRetries(attempt, signal, this.#deps) : attempt());
       span?.set({ 'http.response.status_code': response.status });
+      this.#deps.onAnswer?.(request.path, response);
       span?.end(response.status < 400 ? undefined : `HTTP status code: ${response.status}`);
       if (log.debugEnabled) {
         log.debug('GitLab call', { ...this.#fields(request, options, startedAtMs), ...responseFields(response) });

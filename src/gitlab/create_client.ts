@@ -16,7 +16,8 @@ import { projectInfo } from './endpoints/project_info.ts';
 import { reportUsage } from './endpoints/usage_metrics.ts';
 import { verifyProjectAccess } from './endpoints/verify_project_access.ts';
 import { proxyFor } from './proxy_choice.ts';
-import { HttpTransport, type Transport } from './transport.ts';
+import { SecretWatch } from './secret_watch.ts';
+import { type HttpResponse, HttpTransport, type Transport } from './transport.ts';
 
 interface Deps {
   readonly config: GitLabConfig;
@@ -27,6 +28,8 @@ interface Deps {
   readonly identity: string;
   /** Hears how long the rate limit has held up each attempt. */
   readonly onRateLimited?: LimiterObserver;
+  /** Called with the reason when GitLab begins to refuse the secret, and with undefined when it takes it again. */
+  readonly onSecretTrouble?: (trouble: string | undefined) => void;
 }
 
 /**
@@ -46,9 +49,11 @@ export function createGitLabClient(deps: Deps & { readonly env: Environment }): 
   };
   const transport = new HttpTransport(dialing);
   const rawTransport = new HttpTransport(dialing);
+  const client = createGitLabClientOver(transport, deps, rawTransport);
   return {
-    ...createGitLabClientOver(transport, deps, rawTransport),
+    ...client,
     close() {
+      client.close();
       transport.close();
       rawTransport.close();
     },
@@ -60,8 +65,13 @@ export function createGitLabClientOver(
   transport: Transport,
   deps: Deps,
   rawTransport: Transport = transport,
-): GitLabClient {
-  const api = new ApiCaller({ ...deps, transport, rawTransport });
+): GitLabClient & { close(): void } {
+  const { clock, log, onSecretTrouble: onChange = () => {} } = deps;
+  const closed = new AbortController();
+  const askForNothing = () => reportUsage(api, { counters: new Map(), uniqueCounters: new Map() }, closed);
+  const secret = new SecretWatch({ ask: askForNothing, clock, log, onChange });
+  const onAnswer = (path: string, response: HttpResponse) => secret.heard(path, response);
+  const api = new ApiCaller({ ...deps, transport, rawTransport, onAnswer });
   const agentInfo = new AgentInfoEndpoint(api);
   const agentEvents = new AgentEventsEndpoint(api);
   return {
@@ -76,5 +86,9 @@ export function createGitLabClientOver(
       postAgentConfiguration(api, agentId, configuration, options),
     reportUsage: (usage, options) => reportUsage(api, usage, options),
     reportEvents: (events, options) => agentEvents.report(events, options),
+    close() {
+      secret.close();
+      closed.abort(new Error('the client was closed'));
+    },
   };
 }

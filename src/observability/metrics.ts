@@ -16,6 +16,8 @@ export interface Metrics {
   readonly registry: Registry;
   /** Agents that were turned away because their token has opened too many connections. */
   readonly agentRateExceeded: { inc(): void };
+  /** 1 while GitLab refuses the secret, else 0. */
+  readonly gitlabSecretRefused: { set(value: 0 | 1): void };
   /** Pushes that agents with Flux were told of, and those that they were too slow for. */
   readonly fluxNotifications: { inc(): void };
   readonly fluxDroppedNotifications: { inc(): void };
@@ -59,6 +61,12 @@ export function createMetrics(observed: Observed, scope: Scope, measure = true):
     help: 'Connections of agents refused because their token has opened too many in a minute.',
     registers,
   });
+  const gitlabSecretRefused = new Gauge({
+    name: 'gitlab_kas_gitlab_secret_refused',
+    help: 'Whether GitLab refuses the secret that it shares with this server: 1, or 0.',
+    aggregator: 'max', // one is enough to look at it
+    registers,
+  });
   const fluxNotifications = new Counter({
     name: 'flux_git_push_notifications_total',
     help: 'Pushes that agents with Flux were told of.',
@@ -87,6 +95,7 @@ export function createMetrics(observed: Observed, scope: Scope, measure = true):
   return {
     registry,
     agentRateExceeded,
+    gitlabSecretRefused,
     fluxNotifications,
     fluxDroppedNotifications,
     observeLimiter: createLimiterMetrics(registry),

@@ -17,6 +17,8 @@ interface Started {
   end(how: WorkerEnd): void;
 }
 
+const well = { missing: [], degraded: [] };
+
 function setUp(size: number) {
   const clock = new FakeClock();
   const scope = new Scope(clock);
@@ -51,7 +53,7 @@ async function complete() {
   const starting = all.crew.start();
   for (const { link } of all.started) link.tell('worker.ready');
   await starting;
-  for (const { link } of all.started) link.on('worker.health', () => []);
+  for (const { link } of all.started) link.on('worker.health', () => well);
   return all;
 }
 
@@ -115,16 +117,31 @@ test('one that dies is started again, after a delay that grows', async () => {
   assert.deepEqual(served, ['+1', '+2', '-2', '+2', '-2', '+2', '-2', '+2']);
 });
 
-test('what a worker lacks is what the server lacks', async () => {
+test('what a worker lacks, or does without, is what the server does', async () => {
   const { clock, started, readiness } = await complete();
-  started[0]?.link.on('worker.health', () => ['redis: connection refused']);
+  started[0]?.link.on('worker.health', () => ({
+    missing: ['agentServer: not ready yet'],
+    degraded: ['gitlab: refuses the secret'],
+  }));
   clock.advance(2000);
   await nextTurn();
-  assert.deepEqual(readiness.missing, ['worker 1: redis: connection refused']);
-  started[0]?.link.on('worker.health', () => []);
+  assert.deepEqual(readiness.missing, ['worker 1: agentServer: not ready yet']);
+  assert.deepEqual(readiness.degraded, ['worker 1: degraded: gitlab: refuses the secret']);
+  started[0]?.link.on('worker.health', () => well);
   clock.advance(2000);
   await nextTurn();
-  assert.deepEqual(readiness.missing, []);
+  assert.deepEqual([...readiness.missing, ...readiness.degraded], []);
+});
+
+test('what a worker has done without does not outlive it', async () => {
+  const { clock, started, readiness } = await complete();
+  started[0]?.link.on('worker.health', () => ({ missing: [], degraded: ['gitlab: refuses the secret'] }));
+  clock.advance(2000);
+  await nextTurn();
+  assert.equal(readiness.degraded.length, 1);
+  started[0]?.end('SIGKILL');
+  await nextTurn();
+  assert.deepEqual(readiness.degraded, []);
 });
 
 test('a worker that does not answer is killed and started again', async () => {

@@ -5,7 +5,7 @@ import type { Link } from '../../runtime/link.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
-import type { Readiness } from '../readiness.ts';
+import type { Health, Readiness } from '../readiness.ts';
 import type { WorkerEnd, WorkerProcess } from './worker_process.ts';
 
 /** A worker that has ended is started again after so long, longer each time. */
@@ -20,7 +20,7 @@ export interface CrewOptions {
   start(number: number): WorkerProcess;
   /** A worker is there: `link` is to be served, until the returned function is called. */
   serve(number: number, link: Link): () => void;
-  /** Says of each worker what it lacks. */
+  /** Says of each worker what it lacks, and what it does without. */
   readonly readiness: Readiness;
   readonly scope: Scope;
   readonly random: Random;
@@ -101,6 +101,7 @@ export class Crew {
         return;
       }
       readiness.set(nameOf(number), 'has ended, is started again');
+      readiness.degrade(nameOf(number), undefined);
       const delayMs = Math.round(backoff.nextMs());
       const hint =
         'its own lines before this one may say why; a signal KILL is often the kernel out of memory (server.workers, server.memory)';
@@ -139,11 +140,15 @@ export class Crew {
     const { readiness, log } = this.#options;
     const { number, link } = worker;
     while (await scope.sleep(ASK_MS)) {
-      const answer = link.call<readonly string[]>('worker.health').catch((error: unknown) => [errorText(error)]);
-      const missing = await Promise.race([answer, scope.sleep(SILENT_MS).then(() => undefined)]);
+      const answer = link
+        .call<Health>('worker.health')
+        .catch((error: unknown): Health => ({ missing: [errorText(error)], degraded: [] }));
+      const health = await Promise.race([answer, scope.sleep(SILENT_MS).then(() => undefined)]);
       if (scope.closed) return;
-      if (missing !== undefined) readiness.set(nameOf(number), missing.length === 0 ? undefined : missing.join('; '));
-      else {
+      if (health !== undefined) {
+        readiness.set(nameOf(number), health.missing.join('; ') || undefined);
+        readiness.degrade(nameOf(number), health.degraded.join('; ') || undefined);
+      } else {
         log.error('A worker does not answer, killing it', {
           worker: number,
           worker_pid: worker.pid,

@@ -20,6 +20,7 @@ import type { Store } from '../../store/store.ts';
 import { type Inspected, mountDebug } from '../debug.ts';
 import { longestDrainMs } from '../drain.ts';
 import { logOwnUrls } from '../front_log.ts';
+import { onSecretTrouble } from '../gitlab_trouble.ts';
 import { observabilityLimits } from '../limits.ts';
 import { openObservability } from '../observability.ts';
 import { Readiness } from '../readiness.ts';
@@ -69,7 +70,8 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
       droppedLogLines,
       store: store.health,
     };
-    const { registry, scrapes } = createMetrics(observed, scope, config.server.metrics);
+    const metrics = createMetrics(observed, scope, config.server.metrics);
+    const { registry, scrapes } = metrics;
     const merged = new MergedMetrics({ ...base, own: registry, links: () => crew.links() });
     const { debug } = config.server;
     const inspected: Inspected = { ...observed, fronts: new Map(), waitingRequests: () => 0 };
@@ -88,7 +90,7 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
     log.info('Starting workers', { workers: config.server.workers });
     const shutdown = aborted(signal);
     await Promise.race([crew.start(), shutdown]);
-    const usage = reportUsage(config, usageCounters, base);
+    const usage = reportUsage(config, usageCounters, base, onSecretTrouble(readiness, metrics));
     readiness.set('server', undefined);
     await shutdown;
     readiness.set('server', 'shutting down');
@@ -161,11 +163,14 @@ function reportUsage(
   config: Config,
   usageCounters: MemoryUsageCounters,
   base: { readonly scope: Scope; readonly log: Log; readonly random: typeof systemRandom },
+  onSecretTrouble: (trouble: string | undefined) => void,
 ): Usage {
   const { scope } = base;
   const { env } = process;
   const gitlab =
     config.gitlab &&
-    scope.own(createGitLabClient({ ...base, config: config.gitlab, clock: scope.clock, identity, env }));
+    scope.own(
+      createGitLabClient({ ...base, config: config.gitlab, clock: scope.clock, identity, env, onSecretTrouble }),
+    );
   return startUsageReports({ ...base, config, gitlab, store: { usageCounters } });
 }

@@ -10,6 +10,7 @@ import { createStoreClient } from '../../store/shared/store_client.ts';
 import { UsageHandOver } from '../../store/shared/usage_hand_over.ts';
 import { WorkerTunnels } from '../../store/shared/worker_tunnels.ts';
 import type { TunnelDirectory } from '../../store/tunnel_directory.ts';
+import type { Health } from '../readiness.ts';
 import { runServer } from '../server.ts';
 import { isUsageReported, type Usage, uncounted } from '../usage.ts';
 import type { StartMessage } from './start_message.ts';
@@ -54,7 +55,7 @@ function createPlace({ link, start, config, log }: WorkerOptions, scope: Scope):
     siblingsOf: (agentId) => tunnelDirectory.siblingsOf(agentId),
     usage: isUsageReported(config) ? handOver(usageCounters, link, scope) : uncounted,
     observe({ readiness, metrics }) {
-      link.on('worker.health', () => readiness.missing);
+      link.on('worker.health', (): Health => readiness.health);
       link.on('worker.metrics', () => metrics.registry.getMetricsAsJSON());
     },
     ready: () => link.tell('worker.ready'),

@@ -1,5 +1,6 @@
 // docs/operations.md: what goes wrong between the server and GitLab, and how its log tells.
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { ConfigurationRequestSchema } from '../../../src/gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
 import { ObjectsToSynchronizeRequestSchema } from '../../../src/gen/gitlab/agent/gitops/rpc/gitops_pb.ts';
 import { ServerInfo } from '../../../src/gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
@@ -10,9 +11,11 @@ import { grpcConnection } from '../../support/grpc_client.ts';
 import { ask } from '../../support/http_client.ts';
 import { internalCallers, railsJwt } from '../../support/internal_api.ts';
 import type { ConfigTree } from '../../support/kas_config.ts';
+import { launchCommand } from '../../support/launch.ts';
 import { logs, shows, trouble } from '../../support/operations_page.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
 import { makeTls } from '../../support/tls.ts';
+import { eventually } from '../../support/wait.ts';
 
 const CONFIGURATION = '/gitlab.agent.agent_configuration.rpc.AgentConfiguration/GetConfiguration';
 const OBJECTS = '/gitlab.agent.gitops.rpc.Gitops/GetObjectsToSynchronize';
@@ -68,6 +71,35 @@ trouble('The scheme of gitlab.address is wrong', async (shown) => {
 trouble('GitLab answers 401, 403 or 404 to an agent', async (shown) => {
   const prepare = (gitlab: GitLab) => void gitlab.fail('/agent_info', { status: 401 });
   await withAgent({}, async ({ server }) => void (await logs(server, shown)), prepare);
+});
+
+trouble('GitLab refuses the secret', async (shown) => {
+  for (const workers of [1, 2]) {
+    if (workers > 1 && launchCommand().flavour === 'deno') continue;
+    const gitlab = await startGitLab();
+    const server = await startServer({
+      gitlab: { ...gitlab, secret: randomBytes(32) },
+      config: { server: { workers } },
+    });
+    const agent = await grpcConnection(server.endpoints.agent);
+    const call = agent.call(CONFIGURATION, { token: 'agent-token-1' });
+    call.sendMessage(ConfigurationRequestSchema, { skipRegister: true });
+    call.halfClose();
+    await logs(server, shown);
+    const { observability } = server.endpoints;
+    const readiness = await eventually('what the probe says', async () => {
+      const answer = await ask(observability, { path: '/readiness' });
+      return answer.text === '' ? undefined : answer;
+    });
+    assert.equal(readiness.status, 200);
+    shows(readiness.text, { ...shown, text: workers > 1 ? shown.text?.replace(': degraded', '') : shown.text });
+    assert.match(readiness.text, workers > 1 ? /^worker \d: degraded: gitlab: / : /^gitlab: degraded: /);
+    const { text } = await ask(observability, { path: '/metrics' });
+    assert.match(text, /^gitlab_kas_gitlab_secret_refused 1$/m);
+    agent.close();
+    await server.kill();
+    await gitlab.close();
+  }
 });
 
 trouble('GitLab answers 502', async (shown) => {
