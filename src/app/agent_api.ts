@@ -41,6 +41,8 @@ export async function openAgentApi(options: {
   readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
+  /** Of the connections; undefined: nobody is told of them. */
+  readonly grpcLog: Log | undefined;
   readonly limits: FrontLimits;
   readonly messages: MessageLimit;
   readonly bytesInFlight: LimitHit;
@@ -88,6 +90,7 @@ export async function openAgentApi(options: {
     limits: options.limits,
     scope,
     log,
+    grpcLog: options.grpcLog,
     random,
   });
   logUp(log, 'Agentk API', front, { is_websocket: listen.websocket });

@@ -40,6 +40,8 @@ export async function openInternalApi(options: {
   readonly tracer: Tracer | undefined;
   readonly scope: Scope;
   readonly log: Log;
+  /** Of the connections; undefined: nobody is told of them. */
+  readonly grpcLog: Log | undefined;
   readonly limits: FrontLimits;
   readonly maxMessageBytes: number;
   readonly random: Random;
@@ -80,6 +82,7 @@ export async function openInternalApi(options: {
     limits: options.limits,
     scope,
     log,
+    grpcLog: options.grpcLog,
     random,
   });
   logUp(log, 'API', front);

@@ -44,6 +44,8 @@ export async function openPrivateApi(options: {
   readonly messages: MessageLimit;
   readonly scope: Scope;
   readonly log: Log;
+  /** Of the connections; undefined: nobody is told of them. */
+  readonly grpcLog: Log | undefined;
   readonly random: Random;
 }): Promise<{ readonly front: Front; leave(): void }> {
   const { config, server, tunnels, siblings, readiness, metrics, tracer, scope, log, random } = options;
@@ -98,6 +100,7 @@ export async function openPrivateApi(options: {
     limits: options.limits,
     scope,
     log,
+    grpcLog: options.grpcLog,
     random,
   });
   logUp(log, 'Private API', front);

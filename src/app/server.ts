@@ -48,6 +48,8 @@ import type { WorkerPlace } from './workers/worker_place.ts';
 interface ServerOptions {
   readonly config: Config;
   readonly log: Log;
+  /** Of the same lines, those of gRPC connections. */
+  readonly grpcLog: Log;
   /** How many lines have got lost so far. */
   readonly droppedLogLines: () => number;
   readonly signal: AbortSignal;
@@ -89,13 +91,15 @@ export async function runServer(options: ServerOptions): Promise<void> {
 
 /** Builds the server and opens its ports; the one for probes first, so that it can say what the others wait for. */
 async function openFronts(
-  { config, log, droppedLogLines, worker }: ServerOptions,
+  { config, log, grpcLog: connectionLog, droppedLogLines, worker }: ServerOptions,
   scope: Scope,
   readiness: Readiness,
 ): Promise<{ fronts: Front[]; own: Front | undefined; leave: () => void; flush: () => Promise<void> }> {
   const random = systemRandom;
   const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
-  const base = { scope, log, random, bind: worker?.bind, tracer };
+  // At the default, error, there is nothing to tell.
+  const grpcLog = config.observability.logging.grpcLevel === 'error' ? undefined : connectionLog;
+  const base = { scope, log, grpcLog, random, bind: worker?.bind, tracer };
   const store = worker?.store ?? openStore({ ...base, config, readiness });
   const presence = new TunnelPresence(store.tunnelDirectory, scope);
   const tunnels = new TunnelRegistry(presence);

@@ -17,6 +17,8 @@ const flushMs = 1000;
 /** The log of this process, on its standard error. */
 export interface ProcessLog {
   readonly log: Log;
+  /** Goes the same way, and has a level of its own: of gRPC connections. */
+  readonly grpcLog: Log;
   /** Takes whole lines of another process's log, with their newlines. */
   pass(lines: string): void;
   /** How many lines have got lost so far. */
@@ -25,7 +27,7 @@ export interface ProcessLog {
   flush(): Promise<void>;
 }
 
-export function openProcessLog(level: Level): ProcessLog {
+export function openProcessLog(levels: { readonly level: Level; readonly grpcLevel: Level }): ProcessLog {
   const queue = createLogQueue({
     clock: systemClock,
     output: fileOutput(STDERR),
@@ -37,8 +39,10 @@ export function openProcessLog(level: Level): ProcessLog {
       return lines.join('');
     },
   });
+  const logAt = (level: Level) => createJsonLog({ level, clock: systemClock, write: (line) => queue.write(line) });
   return {
-    log: createJsonLog({ level, clock: systemClock, write: (line) => queue.write(line) }),
+    log: logAt(levels.level),
+    grpcLog: logAt(levels.grpcLevel),
     pass: (lines) => queue.write(lines),
     dropped: () => queue.dropped,
     async flush() {

@@ -16,7 +16,7 @@ export async function serve(file: string, console: Console): Promise<0 | 1> {
   const loaded = await loadConfig(file);
   if ('problems' in loaded) return abort(console, aboutProblems(loaded.problems));
   const { config, warnings } = loaded;
-  const output = openProcessLog(config.observability.logging.level);
+  const output = openProcessLog(config.observability.logging);
   for (const warning of warnings) output.log.warn(`Configuration: ${formatProblem(warning)}`);
   surviveDefects(output.log);
   const failure = await run(config, output, signal).then(
@@ -28,13 +28,13 @@ export async function serve(file: string, console: Console): Promise<0 | 1> {
 }
 
 /** In this process, or in as many workers as the configuration asks for. */
-async function run(config: Config, { log, pass, dropped }: ProcessLog, signal: AbortSignal): Promise<void> {
+async function run(config: Config, { log, grpcLog, pass, dropped }: ProcessLog, signal: AbortSignal): Promise<void> {
   const { workers } = config.server;
-  if (workers === 1) return await runServer({ config, log, droppedLogLines: dropped, signal });
+  if (workers === 1) return await runServer({ config, log, grpcLog, droppedLogLines: dropped, signal });
   if (canHandOverConnections) return await runPrimary({ config, log, pass, droppedLogLines: dropped, signal });
   log.warn('server.workers needs the executable, or Node: on Deno one process does all the work', { workers });
   const alone = { ...config, server: { ...config.server, workers: 1 } };
-  await runServer({ config: alone, log, droppedLogLines: dropped, signal });
+  await runServer({ config: alone, log, grpcLog, droppedLogLines: dropped, signal });
 }
 
 /** Aborted by the first SIGINT or SIGTERM. Later ones change nothing: the shutdown has its own deadlines. */

@@ -20,10 +20,12 @@ export async function worker(console: Console): Promise<0 | 1> {
   listenToParent(link, () => process.exit(1));
   const start = await link.call<StartMessage>('worker.start');
   const config = unpackConfig(start.config);
-  const output = openProcessLog(config.observability.logging.level);
-  const log = output.log.with({ worker: start.number });
+  const output = openProcessLog(config.observability.logging);
+  const ofWorker = { worker: start.number };
+  const log = output.log.with(ofWorker);
+  const grpcLog = output.grpcLog.with(ofWorker);
   surviveDefects(log);
-  const failure = await runWorker({ link, start, config, log, droppedLogLines: output.dropped }).then(
+  const failure = await runWorker({ link, start, config, log, grpcLog, droppedLogLines: output.dropped }).then(
     () => undefined,
     (error: unknown) => errorText(error),
   );

@@ -6,6 +6,7 @@ import type { Listen } from '../config/config.ts';
 import type { Log } from '../observability/log.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
+import { ConnectionLog } from './connection_log.ts';
 import { Farewells } from './farewells.ts';
 import { type FrontLimits, Gate } from './gate.ts';
 import { createHttp1Server, type Http1Handlers, type Http1Options } from './http1_server.ts';
@@ -27,6 +28,8 @@ export interface FrontOptions {
   readonly handlers: FrontHandlers;
   readonly scope: Scope;
   readonly log: Log;
+  /** Hears of HTTP/2 connections that come and go; undefined: nobody is told. */
+  readonly grpcLog?: Log | undefined;
   readonly random: Random;
   readonly http1?: Http1Options;
   readonly http2?: Http2Options;
@@ -91,7 +94,12 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     handlers.stream === undefined
       ? undefined
       : createHttp2Front(handlers.stream, options.http2 ?? {}, { scope, log, random, gate, limits });
-  const route = createRouter(http1, http2, scope);
+  const connectionLog = options.grpcLog && new ConnectionLog(options.grpcLog, scope.clock);
+  const enterHttp2 = (socket: Socket) => {
+    if (http2 === undefined) socket.destroy();
+    else acceptHttp2(http2, socket, connectionLog, listener.address);
+  };
+  const route = createRouter(http1, http2 && enterHttp2, scope);
   const tls =
     listen.tls &&
     openTls({
@@ -104,7 +112,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       onSecure(socket) {
         socket.on('error', ignore);
         gate?.watch(socket);
-        if (http2 !== undefined && socket.alpnProtocol === 'h2') acceptHttp2(http2, socket);
+        if (socket.alpnProtocol === 'h2') enterHttp2(socket);
         else route(socket);
       },
     });
@@ -137,7 +145,14 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     address: listener.address,
     accept: (transport, remoteAddress, connection) => {
       if (http2 === undefined) transport.destroy();
-      else http2.accept(transport, remoteAddress, connection);
+      else {
+        connectionLog?.watch(transport, {
+          net_address: listener.address,
+          remote_address: remoteAddress,
+          is_websocket: true,
+        });
+        http2.accept(transport, remoteAddress, connection);
+      }
     },
     prove: (connection) => gate?.prove(connection),
     retire() {
@@ -172,21 +187,22 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 /** Decides what speaks to a connection: what there is, or what the first bytes ask for if there are both. */
 function createRouter(
   http1: Server | undefined,
-  http2: Http2Front | undefined,
+  enterHttp2: ((socket: Socket) => void) | undefined,
   scope: Scope,
 ): (socket: Socket | TLSSocket) => void {
-  if (http1 === undefined) return (socket) => (http2 === undefined ? socket.destroy() : acceptHttp2(http2, socket));
-  if (http2 === undefined) return (socket) => http1.emit('connection', socket);
+  if (http1 === undefined) return enterHttp2 ?? ((socket) => socket.destroy());
+  if (enterHttp2 === undefined) return (socket) => http1.emit('connection', socket);
   return (socket) =>
     sniffProtocol(socket, scope, (protocol) => {
-      if (protocol === 'h2') acceptHttp2(http2, socket);
+      if (protocol === 'h2') enterHttp2(socket);
       else http1.emit('connection', socket);
     });
 }
 
-function acceptHttp2(http2: Http2Front, socket: Socket): void {
+function acceptHttp2(http2: Http2Front, socket: Socket, log: ConnectionLog | undefined, address: string): void {
   socket.allowHalfOpen = false; // half a connection is none for HTTP/2
   if (socket.destroyed) return;
+  log?.watch(socket, { net_address: address, remote_address: socket.remoteAddress ?? '' });
   http2.accept(socket, socket.remoteAddress ?? '');
 }
 

@@ -23,6 +23,7 @@ interface WorkerOptions {
   readonly start: StartMessage;
   readonly config: Config;
   readonly log: Log;
+  readonly grpcLog: Log;
   readonly droppedLogLines: () => number;
 }
 
@@ -31,13 +32,13 @@ interface WorkerOptions {
  * @throws AppError if it cannot start
  */
 export async function runWorker(options: WorkerOptions): Promise<void> {
-  const { link, config, log, droppedLogLines } = options;
+  const { link, config, log, grpcLog, droppedLogLines } = options;
   const shutdown = new AbortController();
   link.on('worker.shutdown', () => shutdown.abort());
   const scope = new Scope(systemClock);
   try {
     const worker = createPlace(options, scope);
-    await runServer({ config, log, droppedLogLines, signal: shutdown.signal, worker });
+    await runServer({ config, log, grpcLog, droppedLogLines, signal: shutdown.signal, worker });
   } finally {
     scope.close();
   }

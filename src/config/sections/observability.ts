@@ -10,9 +10,9 @@ import { file, flag, optionalText, requiredText, text } from '../schema/scalar.t
 import { optionalSection, section } from '../schema/section.ts';
 import { buildListen, checkListen, listenKeys } from './listen.ts';
 
-function levelKey(what: string, byDefault: Level) {
+function levelKey(doc: string, byDefault: Level) {
   return oneOf<Level>({
-    doc: `From which level on ${what} writes.`,
+    doc,
     names: ['debug', 'info', 'warn', 'error'],
     default: byDefault,
     numbered: ['info', 'debug', 'warn', 'error'],
@@ -72,7 +72,13 @@ export const observabilitySection = section({
     }),
     logging: section({
       doc: 'The log, JSON lines on standard error.',
-      keys: { level: levelKey('the program', 'info'), grpc_level: levelKey('the gRPC engine', 'error') },
+      keys: {
+        level: levelKey('From which level on the program writes.', 'info'),
+        grpc_level: levelKey(
+          'The same for gRPC connections: `warn` tells of those that break, `info` and `debug` of all.',
+          'error',
+        ),
+      },
     }),
     google_profiler: section({
       doc: "Google's profiler; means nothing here.",

@@ -1,0 +1,46 @@
+import type { Duplex } from 'node:stream';
+import type { Log } from '../observability/log.ts';
+import type { Clock } from '../runtime/clock.ts';
+import type { ByteCounts } from './session.ts';
+
+/** A client that has gone without a word: networks and restarts do that, nobody errs. */
+const GONE = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ERR_STREAM_PREMATURE_CLOSE']);
+
+/** Tells of the gRPC connections of one listener: that they come, and how they end (docs/protocol/logs.md, connections). */
+export class ConnectionLog {
+  readonly #log: Log;
+  readonly #clock: Clock;
+
+  /** @param log of the lines that `grpc_level` is for */
+  constructor(log: Log, clock: Clock) {
+    this.#log = log;
+    this.#clock = clock;
+  }
+
+  /** @param fields which connection it is */
+  watch(transport: Duplex & ByteCounts, fields: Readonly<Record<string, unknown>>): void {
+    const startedAtMs = this.#clock.monotonicMs();
+    let ended = false;
+    let error: NodeJS.ErrnoException | undefined;
+    this.#log.info('gRPC connection accepted', fields);
+    transport.once('end', () => {
+      ended = true;
+    });
+    transport.once('error', (failure: NodeJS.ErrnoException) => {
+      error = failure;
+    });
+    transport.once('close', () => {
+      const told = {
+        ...fields,
+        duration_ms: Math.round(this.#clock.monotonicMs() - startedAtMs),
+        bytes_in: transport.bytesRead,
+        bytes_out: transport.bytesWritten,
+      };
+      if (error === undefined)
+        this.#log.info('gRPC connection closed', { ...told, closed_by: ended ? 'client' : 'us' });
+      else if (GONE.has(error.code ?? '')) {
+        this.#log.info('gRPC connection closed', { ...told, closed_by: 'client', error: error.message });
+      } else this.#log.warn('gRPC connection broken', { ...told, error: error.message });
+    });
+  }
+}
