@@ -43,14 +43,17 @@ function setUp(from: Config = config, together?: () => Promise<void>) {
   let finished = false;
   const flush = () => Promise.resolve(void done.push('usage is reported'));
   const leave = () => void done.push('other nodes are told');
+  const handOver = () => Promise.resolve(void done.push('agents are handed over'));
   const worker = together && { own: front('own'), together };
-  void drain({ config: from, fronts: [front('a'), front('b')], worker, leave, flush, scope, log }).then(() => {
-    finished = true;
-  });
+  void drain({ config: from, fronts: [front('a'), front('b')], worker, handOver, leave, flush, scope, log }).then(
+    () => {
+      finished = true;
+    },
+  );
   return { clock, scope, lines, done, becomeIdle, finished: () => finished };
 }
 
-const retired = ['a retires', 'b retires'];
+const retired = ['a retires', 'b retires', 'agents are handed over'];
 const leaving = [...retired, 'a stops accepting', 'b stops accepting', 'a drains', 'b drains', 'other nodes are told'];
 
 test('nothing changes during the longest grace period, then nobody new is let in anywhere before anybody drains', async () => {
@@ -84,7 +87,14 @@ test('a worker keeps its agents, and its siblings their way to them, until all w
   const { clock, done } = setUp(config, () => allStopped.promise);
   clock.advance(5000);
   await nextTurn();
-  assert.deepEqual(done, [...retired, 'own retires', 'a stops accepting', 'b stops accepting']);
+  assert.deepEqual(done, [
+    'a retires',
+    'b retires',
+    'own retires',
+    'agents are handed over',
+    'a stops accepting',
+    'b stops accepting',
+  ]);
   allStopped.resolve();
   await nextTurn();
   assert.deepEqual(done.slice(-5), [

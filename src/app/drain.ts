@@ -24,6 +24,8 @@ export async function drain(options: {
   fronts: readonly Front[];
   /** Set in a worker. */
   worker?: LeavingWorker | undefined;
+  /** Leaves what this node knows of agents to those that they will go to. */
+  handOver: () => Promise<void>;
   /** Tells other nodes that this one is leaving. */
   leave: () => void;
   /** Reports what was counted. */
@@ -31,11 +33,11 @@ export async function drain(options: {
   scope: Scope;
   log: Log;
 }): Promise<void> {
-  const { config, worker, leave, flush, scope, log } = options;
+  const { config, worker, handOver, leave, flush, scope, log } = options;
   const entries = options.fronts;
   const fronts = worker === undefined ? entries : [...entries, worker.own];
   for (const front of fronts) front.retire();
-  await scope.sleep(graceMs(config));
+  await Promise.all([scope.sleep(graceMs(config)), handOver()]);
 
   // What stands in the listeners' backlogs is accepted in the event loop's next turn, at whose end they close.
   await new Promise((resolve) => setImmediate(resolve));

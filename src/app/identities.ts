@@ -2,6 +2,7 @@ import process from 'node:process';
 import type { AgentAuthenticator } from '../auth/agent_authenticator.ts';
 import { GitLabAgentAuthenticator } from '../auth/gitlab_agent_authenticator.ts';
 import { GitLabUserAuthorizer } from '../auth/gitlab_user_authorizer.ts';
+import { AnswerSeal } from '../auth/sealed_answer.ts';
 import { StandaloneAgentAuthenticator } from '../auth/standalone_agent_authenticator.ts';
 import { StandaloneUserAuthorizer } from '../auth/standalone_user_authorizer.ts';
 import type { UserAuthorizer } from '../auth/user_authorizer.ts';
@@ -23,6 +24,8 @@ export interface Identities {
   readonly gitlab: GitLabClient | undefined;
   readonly agents: AgentAuthenticator;
   readonly users: UserAuthorizer;
+  /** This node leaves: the nodes that its agents go to are to know what it knows. Never rejects. */
+  handOver(): Promise<void>;
 }
 
 export function createIdentities(options: {
@@ -41,9 +44,11 @@ export function createIdentities(options: {
       gitlab: undefined,
       agents: new StandaloneAgentAuthenticator(agents),
       users: new StandaloneUserAuthorizer(users),
+      handOver: () => Promise.resolve(), // others have the same section
     };
   }
   const { clock } = scope;
+  const nodes = config.privateApi;
   const { refillRatePerSecond } = config.gitlab.apiRateLimit;
   const onRateLimited = metrics.observeLimiter('gitlab_client', '{refill/s}', refillRatePerSecond);
   const { env } = process;
@@ -54,13 +59,16 @@ export function createIdentities(options: {
   });
   scope.own(gitlab);
   const shared = { gitlab, clock, errors: store.errorCache, log };
+  const agents = new GitLabAgentAuthenticator({
+    ...shared,
+    infoCacheTtlMs: config.agent.infoCacheTtlMs,
+    infoCacheErrorTtlMs: config.agent.infoCacheErrorTtlMs,
+    seal: config.redis && nodes && new AnswerSeal(nodes.listen.authenticationSecret, 'agent_info', { clock, random }),
+  });
   return {
     gitlab,
-    agents: new GitLabAgentAuthenticator({
-      ...shared,
-      infoCacheTtlMs: config.agent.infoCacheTtlMs,
-      infoCacheErrorTtlMs: config.agent.infoCacheErrorTtlMs,
-    }),
+    agents,
+    handOver: () => agents.handOver(),
     users: new GitLabUserAuthorizer({
       ...shared,
       allowedAgentCacheTtlMs: config.agent.kubernetesApi?.allowedAgentCacheTtlMs ?? 0,

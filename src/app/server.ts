@@ -69,7 +69,7 @@ export async function runServer(options: ServerOptions): Promise<void> {
   const readiness = new Readiness();
   readiness.set('server', 'starting');
   try {
-    const { fronts, own, leave, flush } = await openFronts({ ...options, log }, scope, readiness);
+    const { fronts, own, handOver, leave, flush } = await openFronts({ ...options, log }, scope, readiness);
     readiness.set('server', undefined);
     worker?.ready();
     await aborted(signal);
@@ -78,6 +78,7 @@ export async function runServer(options: ServerOptions): Promise<void> {
       config,
       fronts,
       worker: worker && own && { own, together: worker.together },
+      handOver,
       leave,
       flush,
       scope,
@@ -94,7 +95,13 @@ async function openFronts(
   { config, log, grpcLog: connectionLog, droppedLogLines, worker }: ServerOptions,
   scope: Scope,
   readiness: Readiness,
-): Promise<{ fronts: Front[]; own: Front | undefined; leave: () => void; flush: () => Promise<void> }> {
+): Promise<{
+  fronts: Front[];
+  own: Front | undefined;
+  handOver: () => Promise<void>;
+  leave: () => void;
+  flush: () => Promise<void>;
+}> {
   const random = systemRandom;
   const tracer = await openTracer({ config: config.observability.tracing, clock: scope.clock, log });
   // At the default, error, there is nothing to tell.
@@ -113,7 +120,7 @@ async function openFronts(
   const metrics = createMetrics(observed, scope, measure);
   const limits = createLimits(metrics.registry, log, scope.clock);
   const limitsOf = createFrontLimits(config.server.limits, limits, createOpenConnections(config.server.limits, log));
-  const { gitlab, agents, users } = createIdentities({ ...base, config, store, metrics, readiness });
+  const { gitlab, agents, users, handOver } = createIdentities({ ...base, config, store, metrics, readiness });
   const usage = worker?.usage ?? startUsageReports({ ...base, config, gitlab, store });
   const { gitaly, getConfiguration } = createAgentConfiguration({ ...base, config, store, gitlab, agents, metrics });
   const { privateApi } = config;
@@ -285,5 +292,5 @@ async function openFronts(
     nodesApi?.leave();
     void store.tunnelDirectory.leave();
   };
-  return { fronts, own: ownApi?.front, leave, flush };
+  return { fronts, own: ownApi?.front, handOver, leave, flush };
 }

@@ -1,4 +1,5 @@
-import type { GetAgentInfoResponse } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import { type GetAgentInfoResponse, GetAgentInfoResponseSchema } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { CallOptions, GitLabClient } from '../gitlab/client.ts';
 import { GitLabError } from '../gitlab/gitlab_error.ts';
 import { Hint } from '../observability/hints.ts';
@@ -9,7 +10,8 @@ import { StatusCode } from '../runtime/status_code.ts';
 import type { ErrorCache } from '../store/error_cache.ts';
 import { abortError } from './abort_error.ts';
 import type { AgentAuthenticator, AgentInfo } from './agent_authenticator.ts';
-import { LookupCache } from './lookup_cache.ts';
+import { type HandOver, LookupCache } from './lookup_cache.ts';
+import type { AnswerSeal } from './sealed_answer.ts';
 
 /** Asks GitLab who an agent is (docs/protocol/authentication.md). */
 export class GitLabAgentAuthenticator implements AgentAuthenticator {
@@ -24,17 +26,30 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
     readonly clock: Clock;
     readonly errors: ErrorCache;
     readonly log: Log;
+    /** For what goes to other nodes; undefined where there are none. */
+    readonly seal?: AnswerSeal | undefined;
   }) {
     this.#gitlab = deps.gitlab;
     this.#log = deps.log;
     this.#cache = new LookupCache(
-      { errorKind: 'agent_info_errs', ttlMs: deps.infoCacheTtlMs, errorTtlMs: deps.infoCacheErrorTtlMs },
+      {
+        errorKind: 'agent_info_errs',
+        ttlMs: deps.infoCacheTtlMs,
+        errorTtlMs: deps.infoCacheErrorTtlMs,
+        handOver: deps.seal && handOverBy(deps.seal),
+      },
       deps,
     );
   }
 
   peek(token: string): AgentInfo | undefined {
     return this.#cache.peek(token);
+  }
+
+  /** This node leaves: the nodes that its agents go to are to know what it knows. Never rejects. */
+  async handOver(): Promise<void> {
+    const agents = await this.#cache.handOver();
+    if (agents > 0) this.#log.info('Handed over what GitLab said of agents', { agents });
   }
 
   async authenticate(token: string, options: CallOptions): Promise<AgentInfo> {
@@ -70,6 +85,26 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
       throw error;
     }
   }
+}
+
+/** In the form in which GitLab's answer came. */
+function handOverBy(seal: AnswerSeal): HandOver<AgentInfo> {
+  return {
+    kind: 'agent_info',
+    seal,
+    encode: (agent) => toBinary(GetAgentInfoResponseSchema, answerOf(agent)),
+    decode: (bytes) => agentInfoOf(fromBinary(GetAgentInfoResponseSchema, bytes)),
+  };
+}
+
+function answerOf({ id, projectId, projectPath, name, repository: found }: AgentInfo): GetAgentInfoResponse {
+  return create(GetAgentInfoResponseSchema, {
+    agentId: id,
+    projectId,
+    agentName: name,
+    gitalyRepository: found?.repository ?? { glProjectPath: projectPath },
+    ...(found && { gitalyInfo: found.gitaly, defaultBranch: found.defaultBranch }),
+  });
 }
 
 function agentInfoOf(answer: GetAgentInfoResponse): AgentInfo {

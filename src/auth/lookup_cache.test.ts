@@ -1,11 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { recordingLog } from '../../test/support/recording_log.ts';
+import { Secret } from '../config/secret.ts';
 import { GitLabError } from '../gitlab/gitlab_error.ts';
 import { FakeClock } from '../runtime/fake_clock.ts';
+import { systemRandom as random } from '../runtime/random.ts';
 import type { ErrorCache } from '../store/error_cache.ts';
 import { createMemoryStore } from '../store/memory/memory_store.ts';
 import { LookupCache } from './lookup_cache.ts';
+import { AnswerSeal } from './sealed_answer.ts';
 import { tokenKey } from './token_hash.ts';
 
 const never = new AbortController().signal;
@@ -160,6 +163,8 @@ test('a store in trouble is reported and done without', async () => {
   const broken: ErrorCache = {
     get: () => Promise.reject(new Error('store down')),
     set: () => Promise.reject(new Error('store down')),
+    look: () => Promise.reject(new Error('store down')),
+    leaveBehind: () => Promise.reject(new Error('store down')),
   };
   const { asked, get, settle, lines } = setUp({ errors: broken });
   const refused = get('a');
@@ -173,6 +178,33 @@ test('a store in trouble is reported and done without', async () => {
       ['error', 'Failed to cache error in Redis', 'store down'],
     ],
   );
+});
+
+test('who was accepted a while ago is not looked for among those that were refused, until he is', async () => {
+  let looked = 0;
+  const { errorCache } = createMemoryStore({ clock: new FakeClock() });
+  const errors: ErrorCache = {
+    get(kind, hash) {
+      looked++;
+      return errorCache.get(kind, hash);
+    },
+    set: (kind, hash, error, ttlMs) => errorCache.set(kind, hash, error, ttlMs),
+    look: (kinds, hash) => errorCache.look(kinds, hash),
+    leaveBehind: () => Promise.resolve(),
+  };
+  const { clock, asked, get, settle } = setUp({ errors });
+  const accepted = get('a');
+  await settle();
+  asked[0]?.answer('yes');
+  await accepted;
+  clock.advance(60_000);
+  const refused = get('a');
+  await settle();
+  assert.equal(looked, 1);
+  asked[1]?.fail(new GitLabError(401, '/path'));
+  await assert.rejects(refused, { status: 401 });
+  await assert.rejects(get('a'), { status: 401 });
+  assert.deepEqual([looked, asked.length], [2, 2]);
 });
 
 test('no table has the credential for a key, neither while GitLab is asked nor with its answer', async (t) => {
@@ -190,6 +222,103 @@ test('no table has the credential for a key, neither while GitLab is asked nor w
   t.mock.restoreAll();
   assert.equal(cache.peek('a-token'), 'yes');
   const hashed = keys.filter((key) => key === tokenKey('a-token'));
-  assert.equal(hashed.length, 2, 'one for the question, one for the answer');
+  assert.equal(hashed.length, 3, 'one for the question, one for the answer, one for that it was good');
   assert.ok(!keys.some((key) => typeof key === 'string' && key.includes('a-token')));
+});
+
+/** Two nodes, and what lies between them: by the hash of the credential. */
+function twoNodes(secrets = [1, 1]) {
+  const clock = new FakeClock();
+  const { log, lines } = recordingLog();
+  const left = new Map<string, Buffer>();
+  const memory = createMemoryStore({ clock }).errorCache;
+  const errors: ErrorCache = {
+    get: (kind, hash) => memory.get(kind, hash),
+    set: (kind, hash, error, ttlMs) => memory.set(kind, hash, error, ttlMs),
+    look: async ({ errors: kind }, hash) => ({
+      error: await memory.get(kind, hash),
+      answer: left.get(hash.toString('hex')),
+    }),
+    async leaveBehind(_kinds, answers) {
+      for (const { hash, answer } of answers) left.set(hash.toString('hex'), answer);
+    },
+  };
+  const node = (secret: number, ttlMs: number) => {
+    const handOver = {
+      kind: 'agent_info',
+      seal: new AnswerSeal(new Secret(Buffer.alloc(32, secret)), 'agent_info', { clock, random }),
+      encode: (answer: string) => Buffer.from(answer),
+      decode: (bytes: Buffer) => bytes.toString(),
+    };
+    return new LookupCache<string>(
+      { errorKind: 'agent_info_errs', ttlMs, errorTtlMs: 1000, handOver },
+      { clock, errors, log },
+    );
+  };
+  const [a = 0, b = 0] = secrets;
+  return { leaving: node(a, 60_000), other: node(b, 30_000), clock, lines, errors };
+}
+
+const answering = (key: string, answer: string) => ({ key, ask: () => Promise.resolve(answer) });
+const notAsked = (key: string) => ({ key, ask: () => Promise.reject(new Error('GitLab is asked')) });
+
+test('what a node leaves behind another one need not ask for, for as long as both would remember it', async () => {
+  const { leaving, other, clock } = twoNodes();
+  await leaving.get(answering('a', 'yes'), never);
+  clock.advance(20_000);
+  assert.equal(await leaving.handOver(), 1);
+  assert.equal(await other.get(notAsked('a'), never), 'yes');
+  assert.equal(other.peek('a'), 'yes');
+  clock.advance(29_999);
+  assert.equal(other.peek('a'), 'yes');
+  clock.advance(1);
+  assert.equal(other.peek('a'), undefined);
+  await assert.rejects(other.get(notAsked('a'), never), /GitLab is asked/);
+});
+
+test('an answer holds for as long as the node that had it would have remembered it', async () => {
+  const { leaving, other, clock } = twoNodes();
+  await leaving.get(answering('a', 'yes'), never);
+  clock.advance(50_000);
+  await leaving.handOver();
+  assert.equal(await other.get(notAsked('a'), never), 'yes');
+  clock.advance(9999);
+  assert.equal(other.peek('a'), 'yes');
+  clock.advance(1);
+  assert.equal(other.peek('a'), undefined);
+});
+
+test('what has run out is not handed over, and a refusal counts more than an answer', async () => {
+  const { leaving, other, clock, errors } = twoNodes();
+  await leaving.get(answering('old', 'yes'), never);
+  clock.advance(60_000);
+  await leaving.get(answering('new', 'yes'), never);
+  assert.equal(await leaving.handOver(), 1);
+  await assert.rejects(other.get(notAsked('old'), never), /GitLab is asked/);
+  await errors.set(
+    'agent_info_errs',
+    Buffer.from(tokenKey('new'), 'base64'),
+    { status: 401, path: '', reason: '' },
+    1000,
+  );
+  await assert.rejects(other.get(notAsked('new'), never), { status: 401 });
+});
+
+test('what a node with another secret has left behind is nothing', async () => {
+  const { leaving, other, lines } = twoNodes([1, 2]);
+  await leaving.get(answering('a', 'yes'), never);
+  await leaving.handOver();
+  assert.equal(await other.get(answering('a', 'asked'), never), 'asked');
+  assert.deepEqual(lines, []);
+});
+
+test('a store in trouble takes nothing over, and the leaving node goes on', async () => {
+  const { leaving, lines, errors } = twoNodes();
+  await leaving.get(answering('a', 'yes'), never);
+  errors.leaveBehind = () => Promise.reject(new Error('store down'));
+  assert.equal(await leaving.handOver(), 0);
+  assert.deepEqual(
+    lines.map(({ level, message }) => [level, message]),
+    [['warn', 'Failed to hand over what GitLab said of agents']],
+  );
 });

@@ -5,6 +5,7 @@ import { errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { ExpiringMap } from '../runtime/expiring_map.ts';
 import type { ErrorCache } from '../store/error_cache.ts';
+import type { AnswerSeal } from './sealed_answer.ts';
 import { SharedFlight } from './shared_flight.ts';
 import { tokenKey } from './token_hash.ts';
 
@@ -18,12 +19,23 @@ export interface Lookup<V> {
   ask(signal: AbortSignal): Promise<V>;
 }
 
-export interface LookupCacheOptions {
+export interface LookupCacheOptions<V> {
   /** The store's name for the refusals, e.g. `agent_info_errs`. */
   readonly errorKind: string;
   /** How long answers live; 0: nothing is cached, refusals neither. */
   readonly ttlMs: number;
   readonly errorTtlMs: number;
+  readonly handOver?: HandOver<V> | undefined;
+}
+
+/** How answers go from a node that leaves to those that its agents go to. */
+export interface HandOver<V> {
+  /** The store's name for the answers, e.g. `agent_info`. */
+  readonly kind: string;
+  readonly seal: AnswerSeal;
+  encode(answer: V): Uint8Array;
+  /** Throws if that is no answer. */
+  decode(bytes: Buffer): V;
 }
 
 /**
@@ -31,20 +43,23 @@ export interface LookupCacheOptions {
  * However many ask the same at once, GitLab is asked once (docs/protocol/gitlab.md#caches).
  */
 export class LookupCache<V> {
-  readonly #options: LookupCacheOptions;
+  readonly #options: LookupCacheOptions<V>;
   readonly #errors: ErrorCache;
   readonly #log: Log;
   readonly #answers: ExpiringMap<V>;
+  /** Credentials that were good a while ago: what the store says of others, refusals, would not be about them. */
+  readonly #accepted: ExpiringMap<true>;
   readonly #flights = new Map<string, SharedFlight<V>>();
 
   constructor(
-    options: LookupCacheOptions,
+    options: LookupCacheOptions<V>,
     deps: { readonly clock: Clock; readonly errors: ErrorCache; readonly log: Log },
   ) {
     this.#options = options;
     this.#errors = deps.errors;
     this.#log = deps.log;
     this.#answers = new ExpiringMap(deps.clock, MAX_ANSWERS);
+    this.#accepted = new ExpiringMap(deps.clock, MAX_ANSWERS);
   }
 
   /** The answer if it is here and fresh. */
@@ -74,26 +89,69 @@ export class LookupCache<V> {
 
   async #fly(name: string, lookup: Lookup<V>, signal: AbortSignal): Promise<V> {
     const hash = Buffer.from(name, 'base64');
-    const known = await this.#knownRefusal(hash);
-    if (known !== undefined) throw known;
+    const known = this.#accepted.get(name) ? undefined : await this.#look(hash);
+    if (known instanceof GitLabError) throw known;
+    if (known !== undefined) {
+      this.#accept(name, known.answer, known.ttlMs);
+      return known.answer;
+    }
     try {
       const answer = await lookup.ask(signal);
-      this.#answers.set(name, answer, this.#options.ttlMs);
+      this.#accept(name, answer, this.#options.ttlMs);
       return answer;
     } catch (error) {
+      this.#accepted.delete(name);
       if (isRefusal(error)) await this.#remember(hash, error);
       throw error;
     }
   }
 
-  async #knownRefusal(hash: Buffer): Promise<GitLabError | undefined> {
+  #accept(name: string, answer: V, ttlMs: number): void {
+    this.#answers.set(name, answer, ttlMs);
+    this.#accepted.set(name, true, ttlMs + this.#options.ttlMs);
+  }
+
+  /**
+   * Leaves the answers of this node to others, as long as they hold. Never rejects.
+   * @returns how many that were
+   */
+  async handOver(): Promise<number> {
+    const { handOver, errorKind } = this.#options;
+    if (handOver === undefined) return 0;
+    const { seal, kind } = handOver;
+    const answers = [...this.#answers.live()].map(({ key, value, leftMs }) => {
+      const hash = Buffer.from(key, 'base64');
+      return { hash, answer: seal.seal(hash, handOver.encode(value), leftMs), ttlMs: leftMs };
+    });
     try {
-      const cached = await this.#errors.get(this.#options.errorKind, hash);
-      return cached && new GitLabError(cached.status, cached.path, cached.reason);
+      await this.#errors.leaveBehind({ errors: errorKind, answers: kind }, answers);
+      return answers.length;
+    } catch (error) {
+      this.#log.warn('Failed to hand over what GitLab said of agents', { error: errorText(error), hint: Hint.store });
+      return 0;
+    }
+  }
+
+  /** What this node or another one has heard of it before. */
+  async #look(hash: Buffer): Promise<GitLabError | { readonly answer: V; readonly ttlMs: number } | undefined> {
+    const { handOver, errorKind } = this.#options;
+    try {
+      const { error, answer = undefined } =
+        handOver === undefined
+          ? { error: await this.#errors.get(errorKind, hash) }
+          : await this.#errors.look({ errors: errorKind, answers: handOver.kind }, hash);
+      if (error !== undefined) return new GitLabError(error.status, error.path, error.reason);
+      const opened = answer && handOver?.seal.open(hash, answer);
+      return opened && handOver && { answer: handOver.decode(opened.answer), ttlMs: this.#atMost(opened.ttlMs) };
     } catch (error) {
       this.#log.error('Failed to get cached error from Redis', { error: errorText(error), hint: Hint.store });
       return undefined;
     }
+  }
+
+  /** The other node may have been told to remember for longer. */
+  #atMost(ttlMs: number): number {
+    return Math.min(ttlMs, this.#options.ttlMs);
   }
 
   async #remember(hash: Buffer, { status, path, reason }: GitLabError): Promise<void> {

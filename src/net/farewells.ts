@@ -19,21 +19,34 @@ export class Farewells {
     this.#scope = scope;
   }
 
-  /** @param readable false: what we write would not be understood, because a handshake is missing */
+  /**
+   * For a connection that is not among the open ones.
+   * @param readable false: what we write would not be understood, because a handshake is missing
+   */
   refuse(socket: Socket, readable: boolean): void {
     const shared = this.#shared;
-    const noFiles = shared !== undefined && shared.open >= shared.max;
-    if (this.#text === undefined || !readable || noFiles || this.#open >= MAX_FAREWELLS) {
+    if (shared === undefined) this.say(socket, readable);
+    else if (shared.open >= shared.max) socket.destroy();
+    else {
+      shared.open++;
+      socket.once('close', () => {
+        shared.open--;
+      });
+      this.say(socket, readable);
+    }
+  }
+
+  /** For one that is. */
+  say(socket: Socket, readable: boolean): void {
+    if (this.#text === undefined || !readable || this.#open >= MAX_FAREWELLS) {
       socket.destroy();
       return;
     }
     this.#open++;
-    if (shared !== undefined) shared.open++;
     const over = this.#scope.timeout(FAREWELL_MS, () => socket.destroy());
     socket.once('close', () => {
       over.stop();
       this.#open--;
-      if (shared !== undefined) shared.open--;
     });
     socket.resume(); // unread bytes would turn the end into a reset, which takes our words along
     socket.on('end', () => socket.destroy());

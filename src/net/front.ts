@@ -6,6 +6,7 @@ import type { Listen } from '../config/config.ts';
 import type { Log } from '../observability/log.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
+import { Arrivals } from './arrivals.ts';
 import { ConnectionLog } from './connection_log.ts';
 import { Farewells } from './farewells.ts';
 import { type FrontLimits, Gate } from './gate.ts';
@@ -78,6 +79,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
   const waiters: (() => void)[] = [];
   const { limits } = options;
   const gate = limits && new Gate(limits, scope);
+  const arrivals = new Arrivals();
   const farewells = new Farewells(options.overloaded, limits?.shared, scope);
   let retired = false;
   const http1Options: Http1Options = {
@@ -119,7 +121,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 
   const listener = await (options.bind ?? bind)(listen, (socket) => {
     socket.on('error', ignore);
-    if (gate?.enter() === false) {
+    if (gate?.arrive() === false) {
       farewells.refuse(socket, tls === undefined);
       return;
     }
@@ -129,10 +131,15 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       gate?.left();
       if (connections.size === 0) for (const wake of waiters.splice(0)) wake();
     });
-    if (tls === undefined) {
-      gate?.watch(socket);
-      route(socket);
-    } else tls.accept(socket);
+    arrivals.add(() => {
+      if (gate?.enter() === false) farewells.say(socket, tls === undefined);
+      else if (socket.destroyed) return;
+      else if (tls !== undefined) tls.accept(socket);
+      else {
+        gate?.watch(socket);
+        route(socket);
+      }
+    });
   });
 
   let stopped: Promise<void> | undefined;

@@ -32,52 +32,66 @@ function setUp(limits: Partial<FrontLimits> = {}) {
   );
   const enter = () => {
     const connection = new Duplex({ read() {}, write() {} });
-    assert.equal(gate.enter(), true);
+    assert.deepEqual([gate.arrive(), gate.enter()], [true, true]);
     connection.once('close', () => gate.left());
     gate.watch(connection);
     return connection;
   };
-  return { clock, gate, hits, enter };
+  /** One that goes at once if it may not stay. */
+  const come = () => {
+    if (!gate.arrive()) return false;
+    if (gate.enter()) return true;
+    gate.left();
+    return false;
+  };
+  return { clock, gate, hits, enter, come };
 }
 
 test('a connection too many is refused, one that has gone makes room', async () => {
-  const { gate, hits, enter } = setUp({ connections: 2 });
+  const { come, hits, enter } = setUp({ connections: 2 });
   const first = enter();
   enter();
-  assert.equal(gate.enter(), false);
+  assert.equal(come(), false);
   assert.deepEqual(hits, ['connections']);
   first.destroy();
   await settled();
-  assert.equal(gate.enter(), true);
+  assert.equal(come(), true);
+});
+
+test('a connection that nobody has had time for does not count among those that say nothing', () => {
+  const { gate, hits } = setUp({ newcomers: 1, connections: 3 });
+  assert.deepEqual([gate.arrive(), gate.arrive(), gate.arrive(), gate.arrive()], [true, true, true, false]);
+  assert.deepEqual([gate.enter(), gate.enter()], [true, false]);
+  assert.deepEqual(hits, ['connections', 'newcomers']);
 });
 
 test('listeners share the file descriptors', () => {
   const shared = { max: 2, open: 1 };
-  const { gate, hits } = setUp({ shared });
-  assert.deepEqual([gate.enter(), gate.enter()], [true, false]);
+  const { gate, come, hits } = setUp({ shared });
+  assert.deepEqual([come(), come()], [true, false]);
   assert.deepEqual(hits, ['fileDescriptors']);
   gate.left();
   assert.equal(shared.open, 1);
 });
 
 test('those that say nothing are limited, those that have said something make room, once', async () => {
-  const { gate, hits, enter } = setUp({ newcomers: 2 });
+  const { gate, come, hits, enter } = setUp({ newcomers: 2 });
   const [first, second] = [enter(), enter()];
-  assert.equal(gate.enter(), false);
+  assert.equal(come(), false);
   assert.deepEqual(hits, ['newcomers']);
   gate.show(first, () => true);
   gate.show(first, () => true);
   gate.prove(first);
   enter();
-  assert.equal(gate.enter(), false);
+  assert.equal(come(), false);
   gate.prove(second);
   gate.prove(second);
   enter();
-  assert.equal(gate.enter(), false);
+  assert.equal(come(), false);
   // What a connection gave, it takes along.
   first.destroy();
   await settled();
-  assert.equal(gate.enter(), false);
+  assert.equal(come(), false);
 });
 
 test('after its time a silent connection is closed, a known one is not', async () => {

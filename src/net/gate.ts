@@ -42,6 +42,8 @@ export class Gate {
   readonly #limits: FrontLimits;
   readonly #scope: Scope;
   #open = 0;
+  /** Open connections that have only arrived. */
+  #arrived = 0;
   /** Open connections on which somebody has shown a credential. */
   #shown = 0;
   /** In the order in which their time is up: it is the same time for all. */
@@ -53,9 +55,9 @@ export class Gate {
     this.#scope = scope;
   }
 
-  /** A connection was accepted. False: it is one too many. True: `left` has to follow. */
-  enter(): boolean {
-    const { connections, newcomers, shared, hits } = this.#limits;
+  /** A connection was accepted. False: it is one too many. True: `enter` and `left` have to follow. */
+  arrive(): boolean {
+    const { connections, shared, hits } = this.#limits;
     if (this.#open >= connections) {
       hits.connections();
       return false;
@@ -64,13 +66,19 @@ export class Gate {
       hits.fileDescriptors();
       return false;
     }
-    if (this.#open - this.#shown >= newcomers) {
-      hits.newcomers();
-      return false;
-    }
     this.#open++;
+    this.#arrived++;
     if (shared !== undefined) shared.open++;
     return true;
+  }
+
+  /** Somebody has time for the connection: only from now on it can be blamed for saying nothing. False: too many say nothing. */
+  enter(): boolean {
+    this.#arrived--;
+    const { newcomers, hits } = this.#limits;
+    if (this.#open - this.#arrived - this.#shown <= newcomers) return true;
+    hits.newcomers();
+    return false;
   }
 
   left(): void {

@@ -40,6 +40,14 @@ export class ExpiringMap<V> {
     this.#sweepIn(ttlMs);
   }
 
+  /** Those whose time is not over, and how long each has left. */
+  *live(): Iterable<{ readonly key: string; readonly value: V; readonly leftMs: number }> {
+    const now = this.#clock.monotonicMs();
+    for (const [key, { value, expiresAtMs }] of this.#entries) {
+      if (expiresAtMs > now) yield { key, value, leftMs: expiresAtMs - now };
+    }
+  }
+
   delete(key: string): void {
     this.#entries.delete(key);
   }

@@ -6,7 +6,33 @@ export interface CachedError {
   readonly reason: string;
 }
 
-/** Refusals shared by all nodes. Both methods reject if the store is in trouble; callers go on without it. */
+/** A question that is asked of GitLab, by its names in the store. */
+export interface LookupKinds {
+  /** Of refusals, e.g. `agent_info_errs`. */
+  readonly errors: string;
+  /** Of answers that a leaving node leaves behind, e.g. `agent_info`. */
+  readonly answers: string;
+}
+
+/** What an earlier question has brought. */
+export interface Known {
+  readonly error?: CachedError | undefined;
+  /** As a node left it behind. */
+  readonly answer?: Buffer | undefined;
+}
+
+/** An answer for the node that will be asked next. */
+export interface LeftAnswer {
+  readonly hash: Buffer;
+  /** Others can read what is in the store: no secret may stand in it. */
+  readonly answer: Buffer;
+  readonly ttlMs: number;
+}
+
+/**
+ * Refusals shared by all nodes, and answers that a node leaves behind. All methods reject if the store is in trouble; callers go
+ * on without it.
+ */
 export interface ErrorCache {
   /**
    * @param kind which lookup it is, e.g. `agent_info_errs`
@@ -14,4 +40,7 @@ export interface ErrorCache {
    */
   get(kind: string, hash: Buffer): Promise<CachedError | undefined>;
   set(kind: string, hash: Buffer, error: CachedError, ttlMs: number): Promise<void>;
+  /** Like `get`, and for no more than `get` costs also what was left behind. */
+  look(kinds: LookupKinds, hash: Buffer): Promise<Known>;
+  leaveBehind(kinds: LookupKinds, answers: readonly LeftAnswer[]): Promise<void>;
 }

@@ -3,6 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import net from 'node:net';
 import process from 'node:process';
 import { measureConfiguration } from './agent_configuration.ts';
+import { measureAtRest, measureLeaving } from './fleet.ts';
 import { measureHostile } from './hostile.ts';
 import { measureInternalApi } from './internal_api.ts';
 import { cpuMs, executable, pause, type Rig, rssMiB, Stage, withChildren } from './stage.ts';
@@ -10,7 +11,7 @@ import { cpuMs, executable, pause, type Rig, rssMiB, Stage, withChildren } from 
 /**
  * The product beside the relay, by turns, with the same agent, cluster and load: ratios, never bare times.
  * `npm run bench [-- SCENARIO…] [--rounds N]`; scenarios: get, latency, download, stalled, distance, start, internal,
- * configuration, observability, workers, hostile, nodes
+ * configuration, observability, workers, hostile, nodes, leaving; and at_rest, which takes eleven minutes, only by its name
  */
 const rounds = Number(/--rounds[= ](\d+)/.exec(process.argv.slice(2).join(' '))?.[1] ?? 5);
 const chosen = process.argv.slice(2).filter((word) => /^[a-z]/.test(word));
@@ -304,6 +305,19 @@ async function hostile(): Promise<void> {
   for (const { what, value, goal } of await measureHostile()) tell(what, value, goal);
 }
 
+/** Thousands of agents that have to go to another node. */
+async function leaving(): Promise<void> {
+  for (const { what, value, goal } of await measureLeaving()) tell(what, value, goal);
+}
+
+/** Thousands of agents at two nodes, and nobody who asks for any of them. */
+async function at_rest(): Promise<void> {
+  for (const { what, value, goal } of await measureAtRest()) tell(what, value, goal);
+}
+
+/** Not among those that run when none is named. */
+const onlyByName = new Set(['at_rest']);
+
 const scenarios = {
   get,
   latency,
@@ -317,13 +331,15 @@ const scenarios = {
   workers,
   hostile,
   nodes,
+  leaving,
+  at_rest,
 };
 
 const stage = new Stage();
 try {
   await stage.open();
   for (const [name, run] of Object.entries(scenarios)) {
-    if (chosen.length > 0 && !chosen.includes(name)) continue;
+    if (chosen.length > 0 ? !chosen.includes(name) : onlyByName.has(name)) continue;
     process.stderr.write(`${name} …\n`);
     await run(stage);
   }

@@ -26,7 +26,7 @@ if (withoutGo) process.stderr.write(`SKIPPED: grpc-go as client: ${withoutGo}\n`
 describe('grpc-go', { skip: withoutGo, concurrency: true }, () => {
   let program = '';
   before(async () => {
-    program = await buildGoProgram('grpc_go');
+    program = await buildGoProgram('interop/grpc_go');
   });
 
   /** Runs the program until `play` is done, then reads what it saw. */

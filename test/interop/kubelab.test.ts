@@ -37,7 +37,7 @@ function kubeletStreams(through: 'nothing' | 'nginx', skip: string | false): voi
     const tls = skip ? undefined : makeTls();
     before(async () => {
       assert.ok(tls);
-      const backend = await startKubelab(await buildGoProgram('kubelab'));
+      const backend = await startKubelab(await buildGoProgram('interop/kubelab'));
       if (through === 'nginx') {
         cluster = await startCluster({ gitlab: {}, agents: [], urlPathPrefix: '/', backend });
         nginx = await startNginx(cluster.server.endpoints, tls);

@@ -21,10 +21,11 @@ export function haProxyProgram(): string | undefined {
  * Requests to 8154 are balanced one by one, and never tried a second time: what a node loses is lost. Agents' connections are
  * balanced as connections.
  * @param options.redispatch a node that refuses a connection costs nothing: nothing was sent, so another node gets the request
+ * @param options.connections at a time, 4000 by default
  */
 export async function startHaProxy(
   nodes: readonly Endpoints[],
-  options: { readonly redispatch?: boolean } = {},
+  options: { readonly redispatch?: boolean; readonly connections?: number } = {},
 ): Promise<HaProxy> {
   const program = haProxyProgram();
   if (program === undefined) throw new Error('haproxy is not installed');
@@ -48,7 +49,7 @@ export async function startHaProxy(
   writeFileSync(
     join(folder, 'haproxy.cfg'),
     `global
-  maxconn 4000
+  maxconn ${options.connections ?? 4000}
 defaults
   timeout connect 5s
   timeout client 1h

@@ -1,6 +1,6 @@
 import type { Clock } from '../../runtime/clock.ts';
 import { ExpiringMap } from '../../runtime/expiring_map.ts';
-import type { CachedError, ErrorCache } from '../error_cache.ts';
+import type { CachedError, ErrorCache, Known, LookupKinds } from '../error_cache.ts';
 
 /** Random credentials are refused one by one; this many refusals are worth remembering at a time. */
 const MAX_ERRORS = 100_000;
@@ -19,6 +19,15 @@ export class MemoryErrorCache implements ErrorCache {
 
   set(kind: string, hash: Buffer, error: CachedError, ttlMs: number): Promise<void> {
     this.#errors.set(keyOf(kind, hash), error, ttlMs);
+    return Promise.resolve();
+  }
+
+  look({ errors }: LookupKinds, hash: Buffer): Promise<Known> {
+    return Promise.resolve({ error: this.#errors.get(keyOf(errors, hash)) });
+  }
+
+  /** Nobody comes after this process. */
+  leaveBehind(): Promise<void> {
     return Promise.resolve();
   }
 }

@@ -2,15 +2,18 @@ import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { AnySchema, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { ClientErrorSchema } from '../../gen/gitlab/agent/gitlab/gitlab_pb.ts';
 import type { Clock } from '../../runtime/clock.ts';
-import type { CachedError, ErrorCache } from '../error_cache.ts';
+import type { CachedError, ErrorCache, Known, LeftAnswer, LookupKinds } from '../error_cache.ts';
 import { MemoryErrorCache } from '../memory/error_cache.ts';
 import type { RedisConnection } from './connection.ts';
 import type { Keys } from './keys.ts';
 import type { Patience } from './patience.ts';
-import { asBytes } from './reply.ts';
+import { asArray, asBytes } from './reply.ts';
 import type { Trouble } from './trouble.ts';
 
-/** Refusals as strings with a time to live. What was refused here is known here, too, for when Redis is away. */
+/** Commands in one write, when a node leaves answers of thousands of agents behind. */
+const AT_ONCE = 500;
+
+/** Refusals and answers, as strings with a time to live. What was refused here is known here, too, for when Redis is away. */
 export class RedisErrorCache implements ErrorCache {
   readonly #redis: RedisConnection;
   readonly #keys: Keys;
@@ -33,7 +36,7 @@ export class RedisErrorCache implements ErrorCache {
   }
 
   async get(kind: string, hash: Buffer): Promise<CachedError | undefined> {
-    const key = this.#keys.refusal(kind, hash);
+    const key = this.#keys.lookup(kind, hash);
     try {
       const bytes = asBytes(await this.#patience.wait(this.#redis.send(['GET', key])));
       return bytes && this.#decode(bytes, key);
@@ -45,11 +48,34 @@ export class RedisErrorCache implements ErrorCache {
 
   async set(kind: string, hash: Buffer, error: CachedError, ttlMs: number): Promise<void> {
     await this.#here.set(kind, hash, error, ttlMs);
-    const key = this.#keys.refusal(kind, hash);
+    const key = this.#keys.lookup(kind, hash);
     try {
       await this.#patience.wait(this.#redis.send(['SET', key, encode(error), 'PX', String(Math.ceil(ttlMs))]));
     } catch (failure) {
       this.#trouble.failed('Failed to cache error in Redis', failure);
+    }
+  }
+
+  async look({ errors, answers }: LookupKinds, hash: Buffer): Promise<Known> {
+    const key = this.#keys.lookup(errors, hash);
+    try {
+      const asked = this.#redis.send(['MGET', key, this.#keys.lookup(answers, hash)]);
+      const [error, answer] = asArray(await this.#patience.wait(asked)).map(asBytes);
+      return { error: error && this.#decode(error, key), answer };
+    } catch (error) {
+      this.#trouble.failed('Failed to get cached error from Redis', error);
+      return this.#here.look({ errors, answers }, hash);
+    }
+  }
+
+  async leaveBehind({ answers: kind }: LookupKinds, answers: readonly LeftAnswer[]): Promise<void> {
+    for (let from = 0; from < answers.length; from += AT_ONCE) {
+      const sent = answers
+        .slice(from, from + AT_ONCE)
+        .map(({ hash, answer, ttlMs }) =>
+          this.#redis.send(['SET', this.#keys.lookup(kind, hash), answer, 'PX', String(Math.ceil(ttlMs))]),
+        );
+      await this.#patience.wait(Promise.all(sent));
     }
   }
 

@@ -25,7 +25,8 @@ export class Keys {
     return Buffer.concat([Buffer.from(`${this.#prefix}:agent_limit:`), tokenHash, Buffer.of(0x3a, minute)]);
   }
 
-  refusal(kind: string, hash: Buffer): Buffer {
+  /** @param kind of refusals, or of answers that were left behind */
+  lookup(kind: string, hash: Buffer): Buffer {
     return Buffer.concat([Buffer.from(`${this.#prefix}:${kind}:`), hash]);
   }
 }

@@ -2,7 +2,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { GitPushEventSchema } from '../../gen/gitlab/agent/event/event_pb.ts';
 import type { Link } from '../../runtime/link.ts';
 import type { AgentConnection } from '../agent_directory.ts';
-import type { CachedError } from '../error_cache.ts';
+import type { CachedError, LeftAnswer, LookupKinds } from '../error_cache.ts';
 import type { Store } from '../store.ts';
 import { fromWire, toWire, type WireAgent } from './wire.ts';
 
@@ -20,6 +20,10 @@ export function serveStore(link: Link, store: AskedStore): () => void {
   link.on<[string, Buffer]>('store.getError', ([kind, hash]) => errorCache.get(kind, hash));
   link.on<[string, Buffer, CachedError, number]>('store.setError', ([kind, hash, error, ttlMs]) =>
     errorCache.set(kind, hash, error, ttlMs),
+  );
+  link.on<[LookupKinds, Buffer]>('store.look', ([kinds, hash]) => errorCache.look(kinds, hash));
+  link.on<[LookupKinds, LeftAnswer[]]>('store.leaveBehind', ([kinds, answers]) =>
+    errorCache.leaveBehind(kinds, answers),
   );
 
   const pods = async (found: ReturnType<typeof agentDirectory.byAgentIds>) => (await found).map(toWire);

@@ -5,7 +5,7 @@ import type { Log } from '../../observability/log.ts';
 import { errorText } from '../../runtime/app_error.ts';
 import type { Link } from '../../runtime/link.ts';
 import type { AgentConnection, AgentDirectory, ConnectedAgent } from '../agent_directory.ts';
-import type { CachedError, ErrorCache } from '../error_cache.ts';
+import type { CachedError, ErrorCache, Known } from '../error_cache.ts';
 import type { EventBus, Unsubscribe } from '../event_bus.ts';
 import { MemoryEventBus } from '../memory/event_bus.ts';
 import type { TokenLimiter } from '../token_limiter.ts';
@@ -30,6 +30,8 @@ function errorsOver(link: Link): ErrorCache {
   return {
     get: (kind, hash) => link.call<CachedError | undefined>('store.getError', kind, hash),
     set: (kind, hash, error, ttlMs) => link.call('store.setError', kind, hash, error, ttlMs),
+    look: (kinds, hash) => link.call<Known>('store.look', kinds, hash),
+    leaveBehind: (kinds, answers) => link.call('store.leaveBehind', kinds, answers),
   };
 }
 

@@ -39,6 +39,16 @@ export function errorCacheContract(
     assert.equal(await cache.get('agent_info_errs', hash('a')), undefined);
   });
 
+  test(`${name}: who looks for both finds the error, and no answer where none was left`, async () => {
+    const { cache } = await create();
+    const kinds = { errors: 'agent_info_errs', answers: 'agent_info' };
+    assert.deepEqual({ ...(await cache.look(kinds, hash('a'))) }.error, undefined);
+    await cache.set('agent_info_errs', hash('a'), forbidden, 1000);
+    const { error, answer } = await cache.look(kinds, hash('a'));
+    assert.deepEqual([error, answer], [forbidden, undefined]);
+    await cache.leaveBehind(kinds, []);
+  });
+
   test(`${name}: the last error wins, with its own time`, async () => {
     const { cache, advance } = await create();
     await cache.set('agent_info_errs', hash('a'), forbidden, 1000);

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import type { TestContext } from 'node:test';
 import { create } from '@bufbuild/protobuf';
 import { AgentMetaSchema } from '../../../src/gen/gitlab/agent/entity/entity_pb.ts';
@@ -34,6 +35,33 @@ redisTest('what one node announces, counts, refuses and publishes the other know
   await a.store.agentDirectory.register(pod(1n, 1n, 'p-1'), 600_000);
   assert.equal(await b.store.agentDirectory.count(), 1);
 });
+
+redisTest(
+  'answers that one node leaves behind the other one finds, with the refusals and until their time is over',
+  async (t) => {
+    const redis = await startRedis(t);
+    const [a, b] = [await connectedNode(t, reach(redis)), await connectedNode(t, reach(redis))];
+    const kinds = { errors: 'agent_info_errs', answers: 'agent_info' };
+    const hashOf = (i: number) => createHash('sha256').update(String(i)).digest();
+    const answers = Array.from({ length: 1200 }, (_, i) => ({
+      hash: hashOf(i),
+      answer: Buffer.of(i % 256),
+      ttlMs: 200 + i,
+    }));
+    await a.store.errorCache.leaveBehind(kinds, answers);
+    assert.deepEqual(await b.store.errorCache.look(kinds, hashOf(1199)), {
+      error: undefined,
+      answer: Buffer.of(1199 % 256),
+    });
+    const ttl = Number(await redis.ask('PTTL', keys.lookup('agent_info', hashOf(1199))));
+    assert.ok(ttl > 0 && ttl <= 1399, `${ttl}`);
+    const refusal = { status: 401, path: '/x', reason: '' };
+    await a.store.errorCache.set('agent_info_errs', hashOf(1199), refusal, 60_000);
+    assert.deepEqual((await b.store.errorCache.look(kinds, hashOf(1199))).error, refusal);
+    await delay(300);
+    assert.deepEqual(await b.store.errorCache.look(kinds, hashOf(0)), { error: undefined, answer: undefined });
+  },
+);
 
 redisTest('a pod that starts again on the other node takes its own place, and is not brought back', async (t) => {
   const { a, b, advance } = await twoNodes(t);
