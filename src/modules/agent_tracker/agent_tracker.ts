@@ -39,10 +39,10 @@ export function createAgentTracker(deps: {
     }
   };
   const byAgents = async (ids: readonly bigint[], context: HandlerContext) => ({
-    agents: (await asked('GetConnectionsByAgentId', directory.byAgentIds(ids), context)).map(info),
+    agents: (await asked('GetConnectionsByAgentId', directory.byAgentIds(ids), context)).map(connectedAgentInfo),
   });
   const byProjects = async (ids: readonly bigint[], context: HandlerContext) => ({
-    agents: (await asked('GetConnectionsByProjectId', directory.byProjectIds(ids), context)).map(info),
+    agents: (await asked('GetConnectionsByProjectId', directory.byProjectIds(ids), context)).map(connectedAgentInfo),
   });
 
   return (router) =>
@@ -65,7 +65,8 @@ export function createAgentTracker(deps: {
     });
 }
 
-function info(agent: ConnectedAgent): ConnectedAgentInfo {
+/** As those who ask are told of it. */
+export function connectedAgentInfo(agent: ConnectedAgent): ConnectedAgentInfo {
   const { agentMeta, connectedAtMs, connectionId, agentId, projectId } = agent;
   const connectedAt = timestampFromMs(connectedAtMs);
   const known = agentMeta === undefined ? {} : { agentMeta };

@@ -283,6 +283,8 @@ function nameOf({ agentId, projectId, connectionId }: AgentConnection): string {
   return `${agentId} ${projectId} ${connectionId}`;
 }
 
+/** Ids have 64 bits, with a sign. */
 function asId(field: string): bigint | undefined {
-  return /^\d{1,19}$/.test(field) ? BigInt(field) : undefined;
+  const id = /^\d{1,19}$/.test(field) ? BigInt(field) : -1n;
+  return id >= 0n && id < 2n ** 63n ? id : undefined;
 }

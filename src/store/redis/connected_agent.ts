@@ -3,6 +3,10 @@ import { timestampFromMs, timestampMs } from '@bufbuild/protobuf/wkt';
 import { ConnectedAgentInfoSchema } from '../../gen/gitlab/agent/agent_tracker/agent_tracker_pb.ts';
 import type { ConnectedAgent } from '../agent_directory.ts';
 
+/** From year 1 to year 9999. JSON has no other times: with one of those, whoever asks would hear of no agent at all. */
+const EARLIEST_MS = Date.parse('0001-01-01T00:00:00Z');
+const LATEST_MS = Date.parse('9999-12-31T23:59:59Z');
+
 export function encodePod(agent: ConnectedAgent): Buffer {
   const { agentMeta, connectedAtMs, connectionId, agentId, projectId } = agent;
   const info = create(ConnectedAgentInfoSchema, {
@@ -20,7 +24,9 @@ export function decodePod(bytes: Uint8Array): ConnectedAgent | undefined {
   try {
     const { agentMeta, connectedAt, connectionId, agentId, projectId } = fromBinary(ConnectedAgentInfoSchema, bytes);
     if (agentId === 0n || connectedAt === undefined) return undefined;
-    return { agentId, projectId, connectionId, agentMeta, connectedAtMs: timestampMs(connectedAt) };
+    const connectedAtMs = timestampMs(connectedAt);
+    if (connectedAtMs < EARLIEST_MS || connectedAtMs > LATEST_MS) return undefined;
+    return { agentId, projectId, connectionId, agentMeta, connectedAtMs };
   } catch {
     return undefined;
   }
