@@ -5,11 +5,15 @@ import { create, toBinary, toJson } from '@bufbuild/protobuf';
 import { AnySchema, anyPack } from '@bufbuild/protobuf/wkt';
 import { createClient } from '@redis/client';
 import fc from 'fast-check';
+import { AnswerSeal } from '../../src/auth/sealed_answer.ts';
+import { Secret } from '../../src/config/secret.ts';
 import { GetConnectedAgentsResponseSchema } from '../../src/gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
 import { GitPushEventSchema } from '../../src/gen/gitlab/agent/event/event_pb.ts';
 import { ClientErrorSchema } from '../../src/gen/gitlab/agent/gitlab/gitlab_pb.ts';
 import { connectedAgentInfo } from '../../src/modules/agent_tracker/agent_tracker.ts';
 import { parseNodeUrl } from '../../src/routing/node_url.ts';
+import { systemClock } from '../../src/runtime/clock.ts';
+import { systemRandom } from '../../src/runtime/random.ts';
 import type { ConnectedAgent } from '../../src/store/agent_directory.ts';
 import { encodePod } from '../../src/store/redis/connected_agent.ts';
 import { encodeExpiring } from '../../src/store/redis/expiring_value.ts';
@@ -177,7 +181,7 @@ async function define(): Promise<void> {
         [keys.tunnelNodes(hit)],
         [keys.podsOfAgent(hit)],
         [keys.podsOfProject(10n + hit)],
-        [keys.refusal(KIND, HASH)],
+        [keys.lookup(KIND, HASH)],
         minutes().map((minute) => keys.tokenCount(HASH, minute)),
       ];
       for (const [target, type] of choices) {
@@ -220,7 +224,7 @@ async function define(): Promise<void> {
       damages().map((damage) => damaged(realRefusal, damage)),
     ),
     async (garbage) => {
-      await ask('SET', keys.refusal(KIND, HASH), garbage);
+      await ask('SET', keys.lookup(KIND, HASH), garbage);
       const found = await errorCache.get(KIND, HASH);
       if (found !== undefined) {
         assert.deepEqual(
@@ -230,6 +234,29 @@ async function define(): Promise<void> {
       }
       await errorCache.set(KIND, OTHER_HASH, refusal, 60_000);
       assert.deepEqual(await errorCache.get(KIND, OTHER_HASH), refusal);
+      inOrder();
+    },
+  );
+
+  const deps = { clock: systemClock, random: systemRandom };
+  const seal = new AnswerSeal(new Secret(Buffer.alloc(32, 1)), 'answers', deps);
+  const answer = Buffer.from('{"agent_id":1}');
+  const sealed = seal.seal(HASH, answer, 600_000);
+
+  fuzz(
+    'an answer that was left in Redis is that one or none',
+    fc.oneof(
+      bytes(),
+      damages().map((damage) => damaged(sealed, damage)),
+    ),
+    async (garbage) => {
+      const kinds = { errors: KIND, answers: 'agent_info' };
+      await ask('DEL', keys.lookup(KIND, HASH));
+      await ask('SET', keys.lookup('agent_info', HASH), garbage);
+      const known = await errorCache.look(kinds, HASH);
+      assert.equal(known.error, undefined);
+      const opened = seal.open(HASH, known.answer ?? Buffer.alloc(0));
+      assert.deepEqual(opened?.answer, garbage.equals(sealed) ? answer : undefined);
       inOrder();
     },
   );
