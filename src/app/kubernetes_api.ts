@@ -60,6 +60,7 @@ export async function openKubernetesApi(options: {
     },
     perUser: options.perUser,
     scope,
+    log,
   });
   const front = await openFront({
     listen: config.listen,

@@ -11,12 +11,14 @@ import type { ResponseHead } from '../../http_over_grpc/http_wire.ts';
 import { createUpgradeResponse } from '../../net/upgrade_response.ts';
 import { writeHead } from '../../net/write_head.ts';
 import { newCorrelationId, REQUEST_ID_HEADER, validCorrelationId } from '../../observability/correlation_id.ts';
+import { Hint } from '../../observability/hints.ts';
 import type { LimitHit } from '../../observability/limits.ts';
-import type { Fields } from '../../observability/log.ts';
+import type { Fields, Log } from '../../observability/log.ts';
 import type { CredentialForm } from '../../observability/proxy_metrics.ts';
 import type { Span, Tracer } from '../../observability/tracer.ts';
 import { trailOf } from '../../observability/trail.ts';
 import { MAKE_REQUEST } from '../../routing/agent_methods.ts';
+import { errorText } from '../../runtime/app_error.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { UsageCounters } from '../../store/usage_counters.ts';
 import { headerOf } from './header_of.ts';
@@ -39,6 +41,7 @@ export interface ProxyHandlerDeps {
   /** Requests of one user at a time. */
   readonly perUser: { readonly max: number; readonly exceeded: LimitHit };
   readonly scope: Scope;
+  readonly log: Log;
 }
 
 /** What a request over HTTP/2 has that its classes do not tell. */
@@ -82,12 +85,32 @@ export class ProxyHandler {
     if (wantsRecords(records)) {
       asking.record = new RequestRecord(records, request, response, upgrade?.socket, asking);
     }
-    const prepared = preparer.prepare(asking);
-    if (prepared instanceof Promise) {
-      void prepared.then((later) => {
-        if (!isGone(response)) this.#go(request, response, asking, later, upgrade);
-      });
-    } else this.#go(request, response, asking, prepared, upgrade);
+    const defect = (error: unknown) => this.#defect(request, response, asking, error);
+    try {
+      const prepared = preparer.prepare(asking);
+      if (prepared instanceof Promise) {
+        prepared
+          .then((later) => {
+            if (!isGone(response)) this.#go(request, response, asking, later, upgrade);
+          })
+          .catch(defect);
+      } else this.#go(request, response, asking, prepared, upgrade);
+    } catch (error) {
+      defect(error);
+    }
+  }
+
+  /** Whoever waits for this answer must not wait for ever; the text is for the log only. */
+  #defect(request: IncomingMessage, response: ServerResponse, asking: ClientRequest, error: unknown): void {
+    this.#deps.log.error('Defect in serving a request', {
+      error: errorText(error),
+      hint: Hint.defect,
+      ...asking.trail(),
+    });
+    if (response.headersSent) {
+      asking.record?.cutOff();
+      response.destroy();
+    } else answerHere(request, response, asking, this.#deps.preparer.defect(asking));
   }
 
   #go(
@@ -124,7 +147,12 @@ export class ProxyHandler {
       upgrade === undefined ? load : undefined,
     );
     const exchange = new HttpExchange(request, response, policy, upgrade);
-    exchange.start(agents, prepared.agentId, MAKE_REQUEST, prepared.head, asking);
+    try {
+      exchange.start(agents, prepared.agentId, MAKE_REQUEST, prepared.head, asking);
+    } catch (error) {
+      policy.closed();
+      throw error;
+    }
   }
 }
 

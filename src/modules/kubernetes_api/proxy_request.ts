@@ -140,6 +140,20 @@ export class RequestPreparer {
     return this.#status(request, { status, message }, asker);
   }
 
+  /** The answer where this server itself is to blame. */
+  defect(request: ProxyRequest): Answer {
+    const { accept, userAgent, authorization } = readIncomingHead(request.rawHeaders, this.#via);
+    const asker: Asker = {
+      accept,
+      userAgent,
+      pretty: undefined,
+      allowedOrigin: undefined,
+      authorizes: authorization.length > 0,
+      traceId: request.span?.traceId,
+    };
+    return this.#status(request, { status: 500, message: 'Internal error' }, asker);
+  }
+
   #status(request: AskingRequest, failure: Failure, asker: Asker): Answer {
     const { log, serverName } = this.#deps;
     const response = statusResponse(failure, asker, serverName);
