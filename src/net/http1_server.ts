@@ -82,19 +82,41 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
 }
 
 const NO_HOST: Refusal = [400, '400 Bad Request: missing required Host header'];
+const BAD_HOST: Refusal = [400, '400 Bad Request: malformed Host header'];
+const BAD_VERSION: Refusal = [505, '505 HTTP Version Not Supported: unsupported protocol version'];
 const BAD_ENCODING: Refusal = [501, 'Unsupported transfer encoding'];
-const BAD_FRAMING: Refusal = [400, '400 Bad Request'];
+const BAD_REQUEST: Refusal = [400, '400 Bad Request'];
 type Refusal = [status: number, body: string];
 
 /**
- * What the parser takes and others would read in another way. An encoding besides `chunked` would be lost on the way to the
- * cluster, and what stands before us may not see the same end of a body; HTTP/1.0 has no encodings at all (RFC 9112, 6.1).
+ * What the parser takes and others would read in another way. Of two `Host` lines what stands before us may have believed the
+ * other one (RFC 9112, 3.2). An encoding besides `chunked` would be lost on the way to the cluster, and the end of such a body
+ * is not the same for everybody; HTTP/1.0 has no encodings at all (RFC 9112, 6.1).
  */
-function faultOf({ headers, httpVersionMinor, httpVersionMajor }: IncomingMessage): Refusal | undefined {
+function faultOf({ headers, rawHeaders, httpVersionMinor, httpVersionMajor }: IncomingMessage): Refusal | undefined {
+  if (httpVersionMajor !== 1) return httpVersionMajor < 1 ? BAD_REQUEST : BAD_VERSION;
+  const hosts = countHosts(rawHeaders);
+  if (hosts > 1) return BAD_REQUEST;
   const encoding = headers['transfer-encoding'];
-  if (httpVersionMajor < 1 || httpVersionMinor < 1) return encoding === undefined ? undefined : BAD_FRAMING;
-  if (headers.host === undefined) return NO_HOST;
+  if (httpVersionMinor < 1) return encoding === undefined ? undefined : BAD_REQUEST;
+  if (hosts === 0) return NO_HOST;
+  if (!isHost(headers.host ?? '')) return BAD_HOST;
   return encoding === undefined || encoding.toLowerCase() === 'chunked' ? undefined : BAD_ENCODING;
+}
+
+/** The runtime's table of headers keeps only the first. */
+function countHosts(rawHeaders: readonly string[]): number {
+  let hosts = 0;
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i] ?? '';
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++;
+  }
+  return hosts;
+}
+
+/** Of bytes that names, addresses, ports and escapes are made of, as Go's server checks it. */
+function isHost(host: string): boolean {
+  return /^[\w!$%&'()*+,.:;=[\]~-]*$/.test(host);
 }
 
 /**
@@ -115,15 +137,22 @@ function refuseBadRequest(error: NodeJS.ErrnoException, socket: Duplex): void {
       refuse(socket, 400, '400 Bad Request: invalid header name');
       break;
     case 'HPE_INVALID_TRANSFER_ENCODING':
-      refuse(socket, 501, 'Unsupported transfer encoding');
+      // A length beside it is another matter: somebody may want the two of us to disagree about where the body ends.
+      if (/Content-Length/.test(reasonOf(error))) refuse(socket, ...BAD_REQUEST);
+      else refuse(socket, ...BAD_ENCODING);
       break;
     case 'ERR_HTTP_REQUEST_TIMEOUT': // nobody waits for an answer to a request that he did not send
     case 'ECONNRESET':
       socket.destroy();
       break;
     default:
-      refuse(socket, 400, '400 Bad Request');
+      refuse(socket, ...BAD_REQUEST);
   }
+}
+
+/** What the parser says besides its code. */
+function reasonOf(error: NodeJS.ErrnoException): string {
+  return 'reason' in error ? String(error.reason) : '';
 }
 
 /** Answers on the bare socket, whose parser is of no more use, and closes. */

@@ -76,6 +76,28 @@ for (const [name, bytes, status, body] of [
     '400 Bad Request: invalid header name',
     undefined,
   ],
+  ['two Hosts', 'GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n', '400 Bad Request', undefined],
+  ['the same Host twice', 'GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n', '400 Bad Request', undefined],
+  ['a Host that is none', 'GET / HTTP/1.1\r\nHost: a b\r\n\r\n', '400 Bad Request: malformed Host header', undefined],
+  [
+    'a length and chunks',
+    'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n',
+    '400 Bad Request',
+    undefined,
+  ],
+  [
+    'an encoding besides chunked',
+    'POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n',
+    '501 Not Implemented',
+    'Unsupported transfer encoding',
+  ],
+  [
+    'the version of another protocol',
+    'GET / HTTP/2.0\r\nHost: a\r\n\r\n',
+    '505 HTTP Version Not Supported: unsupported protocol version',
+    undefined,
+  ],
+  ['no version', 'GET /\r\n\r\n', '400 Bad Request', undefined],
   [
     'two lengths',
     'POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n',
