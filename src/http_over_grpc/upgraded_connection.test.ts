@@ -78,6 +78,21 @@ test('an agent that does not end after that is given 5 s', async () => {
   await connection.until(() => connection.ended, 'the end');
 });
 
+test('the 5 s begin anew with all that the agent still says', async () => {
+  const { says, ends, connection, call, clock } = await upgraded();
+  connection.client.end();
+  await connection.until(() => call.done.includes('halfClose'), 'the half-close');
+  for (const word of ['a', 'long', 'answer']) {
+    clock.advance(4999);
+    says(upgradeData(word));
+  }
+  assert.equal(call.cancelled, undefined);
+  ends(ok);
+  await connection.until(() => connection.ended, 'the end');
+  assert.ok(connection.received.endsWith('alonganswer'));
+  assert.equal(clock.pendingTimers, 0);
+});
+
 test('a client that breaks off cancels the call, once', async () => {
   const { connection, call } = await upgraded();
   connection.client.destroy();

@@ -7,8 +7,8 @@ import { encodeData, HttpPart } from './http_wire.ts';
 import { CHUNK_BYTES } from './request_body.ts';
 
 /**
- * How long an agent may take to end the call after the client has closed its side. Real agents end it only when the cluster
- * closes too, which may never happen; the client is gone by then.
+ * How long an agent may say nothing after the client has closed its side: the cluster may have much to answer yet. Real agents
+ * end the call only when the cluster closes too, which may never happen; the client is gone by then.
  */
 const FAREWELL_MS = 5000;
 
@@ -23,6 +23,8 @@ export class UpgradedConnection {
   readonly #upgrade: UpgradeSocket;
   readonly #counts: ExchangeCounts | undefined;
   #over = false;
+  /** Runs while the agent says nothing to a client that has closed its side. */
+  #farewell: { stop(): void } | undefined;
 
   /** @param head status line and headers of the 101 */
   constructor(call: Call, upgrade: UpgradeSocket, head: string, counts: ExchangeCounts | undefined) {
@@ -31,8 +33,14 @@ export class UpgradedConnection {
     this.#counts = counts;
     const { socket } = upgrade;
     socket.on('error', () => {}); // 'close' follows
-    socket.on('close', () => this.#clientGone());
-    socket.on('drain', () => call.resume());
+    socket.on('close', () => {
+      this.#farewell?.stop();
+      this.#clientGone();
+    });
+    socket.on('drain', () => {
+      if (this.#farewell !== undefined) this.#awaitMore();
+      call.resume();
+    });
     socket.write(head, 'latin1');
   }
 
@@ -46,8 +54,7 @@ export class UpgradedConnection {
     });
     socket.on('end', () => {
       this.#call.halfClose();
-      const farewell = this.#upgrade.timeout(FAREWELL_MS, () => this.#clientGone());
-      socket.on('close', () => farewell.stop());
+      this.#awaitMore();
     });
     socket.resume();
   }
@@ -56,6 +63,7 @@ export class UpgradedConnection {
   receive(data: Buffer): void {
     const { socket } = this.#upgrade;
     if (this.#counts !== undefined) this.#counts.bytesOut += data.length;
+    if (this.#farewell !== undefined) this.#awaitMore();
     if (!socket.destroyed && !socket.write(data, () => returnBuffer(data))) this.#call.pause();
   }
 
@@ -70,6 +78,11 @@ export class UpgradedConnection {
     const cut = this.#upgrade.timeout(LAST_BYTES_MS, () => socket.destroy());
     socket.on('close', () => cut.stop());
     socket.end(() => socket.destroy());
+  }
+
+  #awaitMore(): void {
+    this.#farewell?.stop();
+    this.#farewell = this.#upgrade.timeout(FAREWELL_MS, () => this.#clientGone());
   }
 
   #send(bytes: Buffer): boolean {
