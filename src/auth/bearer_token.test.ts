@@ -14,7 +14,7 @@ const refused = [
   ['Basic abc', 'Request unauthenticated with bearer'],
   ['abc', 'Bad authorization string'],
   ['Bearer', 'Bad authorization string'],
-  ['', 'Bad authorization string'],
+  ['', 'Request unauthenticated with bearer'],
   [undefined, 'Request unauthenticated with bearer'],
 ] as const;
 for (const [value, message] of refused) {

@@ -6,7 +6,7 @@ import { StatusCode } from '../runtime/status_code.ts';
  * Throws AppError Unauthenticated with the texts that agents and Rails know (docs/protocol/authentication.md).
  */
 export function bearerToken(value: string | undefined): string {
-  if (value === undefined) throw notBearer();
+  if (value === undefined || value === '') throw notBearer();
   const space = value.indexOf(' ');
   if (space < 0) throw new AppError(StatusCode.Unauthenticated, 'Bad authorization string');
   if (value.slice(0, space).toLowerCase() !== 'bearer') throw notBearer();

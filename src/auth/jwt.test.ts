@@ -24,6 +24,7 @@ for (const alg of ['HS256', 'HS384', 'HS512']) {
 const accepted: [string, JWTPayload][] = [
   ['a list of audiences', { ...good, aud: ['x', 'gitlab-kas'] }],
   ['no times', { aud: 'gitlab-kas', iss: 'gitlab-kas' }],
+  ['times that are null', { ...good, exp: null, nbf: null } as unknown as JWTPayload],
   ['issued in the future', { ...good, iat: NOW + 100 }],
   ['valid from now on', { ...good, nbf: NOW }],
   ['one more second', { ...good, exp: NOW + 1 }],

@@ -51,8 +51,9 @@ function problemOf(token: string, required: JwtRequirements, now: number): strin
 
 function claimProblem(claims: Record<string, unknown>, required: JwtRequirements, now: number): string | undefined {
   const { exp, nbf, aud, iss } = claims;
-  if (exp !== undefined && !(typeof exp === 'number' && now < exp)) return 'token is expired';
-  if (nbf !== undefined && !(typeof nbf === 'number' && now >= nbf)) return 'token is not valid yet';
+  // null is what Go's JSON takes for "not there"
+  if (exp !== undefined && exp !== null && !(typeof exp === 'number' && now < exp)) return 'token is expired';
+  if (nbf !== undefined && nbf !== null && !(typeof nbf === 'number' && now >= nbf)) return 'token is not valid yet';
   const audiences: unknown[] = Array.isArray(aud) ? aud : [aud];
   if (!audiences.includes(required.audience)) return 'token has invalid audience';
   if (required.issuer !== undefined && iss !== required.issuer) return 'token has invalid issuer';
