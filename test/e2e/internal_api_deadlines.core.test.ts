@@ -12,31 +12,24 @@ import {
   ServerReflectionResponseSchema,
 } from '../../src/gen/grpc/reflection/v1/reflection_pb.ts';
 import { dial } from '../support/endpoint.ts';
-import { type FakeGitLab, startGitLab } from '../support/gitlab/gitlab.ts';
-import { type GrpcConnection, grpcConnection } from '../support/grpc_client.ts';
+import type { GrpcConnection } from '../support/grpc_client.ts';
 import { pathOf, railsJwt } from '../support/internal_api.ts';
-import { type RunningServer, startServer } from '../support/server.ts';
+import { type InternalApi, startInternalApi } from '../support/internal_api_server.ts';
 import { within } from '../support/wait.ts';
 
 const push = pathOf(Notifications.method.gitPushEvent);
 const late = { code: 4, message: 'context deadline exceeded' };
 
 describe('deadlines on the internal API', () => {
-  let gitlab: FakeGitLab;
-  let server: RunningServer;
+  let kas: InternalApi;
   let connection: GrpcConnection;
   before(async () => {
-    gitlab = await startGitLab();
-    server = await startServer({ gitlab });
-    connection = await grpcConnection(server.endpoints.api);
+    kas = await startInternalApi();
+    ({ connection } = kas);
   });
-  after(async () => {
-    connection.close();
-    await server.stop();
-    await gitlab.close();
-  });
+  after(() => kas.stop());
 
-  const authorization = () => `Bearer ${railsJwt(gitlab.secret)}`;
+  const authorization = () => `Bearer ${railsJwt(kas.gitlab.secret)}`;
   const call = (path: string, timeout: string, more: Record<string, string> = {}) =>
     connection.call(path, {
       token: undefined,
@@ -58,7 +51,7 @@ describe('deadlines on the internal API', () => {
   });
 
   test('a request that never comes whole, as JSON over HTTP/1.1', async () => {
-    const socket = await dial(server.endpoints.api);
+    const socket = await dial(kas.server.endpoints.api);
     const headers = `Authorization: ${authorization()}\r\nContent-Type: application/json\r\nConnect-Timeout-Ms: 200`;
     socket.write(`POST ${push} HTTP/1.1\r\nHost: a\r\n${headers}\r\nContent-Length: 9\r\n\r\n{`);
     const answer = await within('the answer', 5000, new Promise((resolve) => socket.once('data', resolve)));

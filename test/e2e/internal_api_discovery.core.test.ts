@@ -12,29 +12,22 @@ import {
   ServerReflectionRequestSchema,
   ServerReflectionResponseSchema,
 } from '../../src/gen/grpc/reflection/v1/reflection_pb.ts';
-import { type FakeGitLab, startGitLab } from '../support/gitlab/gitlab.ts';
-import { type GrpcConnection, grpcConnection } from '../support/grpc_client.ts';
+import type { GrpcConnection } from '../support/grpc_client.ts';
 import { ask } from '../support/http_client.ts';
 import { railsJwt } from '../support/internal_api.ts';
-import { type RunningServer, startServer } from '../support/server.ts';
+import { type InternalApi, startInternalApi } from '../support/internal_api_server.ts';
 
 const watch = '/grpc.health.v1.Health/Watch';
 
 describe('discovery on the internal API', () => {
-  let gitlab: FakeGitLab;
-  let server: RunningServer;
+  let kas: InternalApi;
   let connection: GrpcConnection;
   before(async () => {
-    gitlab = await startGitLab();
-    server = await startServer({ gitlab });
-    connection = await grpcConnection(server.endpoints.api);
+    kas = await startInternalApi();
+    ({ connection } = kas);
   });
-  after(async () => {
-    connection.close();
-    await server.stop();
-    await gitlab.close();
-  });
-  const token = () => ({ token: undefined, headers: { authorization: `Bearer ${railsJwt(gitlab.secret)}` } });
+  after(() => kas.stop());
+  const token = () => ({ token: undefined, headers: { authorization: `Bearer ${railsJwt(kas.gitlab.secret)}` } });
 
   for (const version of ['v1', 'v1alpha']) {
     const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
@@ -86,9 +79,12 @@ describe('discovery on the internal API', () => {
   }
 
   test('reflection wants HTTP/2', async () => {
-    const headers = { authorization: `Bearer ${railsJwt(gitlab.secret)}`, 'content-type': 'application/connect+json' };
+    const headers = {
+      authorization: `Bearer ${railsJwt(kas.gitlab.secret)}`,
+      'content-type': 'application/connect+json',
+    };
     const path = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
-    assert.equal((await ask(server.endpoints.api, { method: 'POST', path, headers, body: '' })).status, 505);
+    assert.equal((await ask(kas.server.endpoints.api, { method: 'POST', path, headers, body: '' })).status, 505);
   });
 
   test('health can be watched, by anybody', async () => {
@@ -106,25 +102,24 @@ describe('discovery on the internal API', () => {
 });
 
 test('who watches health, or explores, hears that the server leaves, and does not hold it up', async () => {
-  const gitlab = await startGitLab();
-  const server = await startServer({ gitlab, config: { api: { listen: { listen_grace_period: '2s' } } } });
-  const connection = await grpcConnection(server.endpoints.api);
+  const kas = await startInternalApi({ api: { listen: { listen_grace_period: '2s' } } });
+  const { connection } = kas;
   const call = connection.call(watch, { token: undefined });
   call.sendMessage(HealthCheckRequestSchema, {});
   call.halfClose();
   assert.equal((await call.nextMessage(HealthCheckResponseSchema)).status, Serving.SERVING);
   const reflection = connection.call('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', {
     token: undefined,
-    headers: { authorization: `Bearer ${railsJwt(gitlab.secret)}` },
+    headers: { authorization: `Bearer ${railsJwt(kas.gitlab.secret)}` },
   });
   reflection.sendMessage(ServerReflectionRequestSchema, { messageRequest: { case: 'listServices', value: '' } });
   await reflection.nextMessage(ServerReflectionResponseSchema);
-  const stopped = server.stop();
+  const stopped = kas.server.stop();
   assert.equal((await call.nextMessage(HealthCheckResponseSchema)).status, Serving.NOT_SERVING);
   assert.equal(await call.next(), undefined);
   assert.deepEqual(await call.status, { code: 0, message: '' });
   assert.deepEqual(await reflection.status, { code: 0, message: '' });
   connection.close();
   await stopped;
-  await gitlab.close();
+  await kas.gitlab.close();
 });

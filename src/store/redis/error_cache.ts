@@ -1,69 +1,55 @@
 import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
 import { AnySchema, anyPack, anyUnpack } from '@bufbuild/protobuf/wkt';
 import { ClientErrorSchema } from '../../gen/gitlab/agent/gitlab/gitlab_pb.ts';
-import type { Clock } from '../../runtime/clock.ts';
 import type { CachedError, ErrorCache, Known, LeftAnswer, LookupKinds } from '../error_cache.ts';
 import { MemoryErrorCache } from '../memory/error_cache.ts';
-import type { RedisConnection } from './connection.ts';
-import type { Keys } from './keys.ts';
-import type { Patience } from './patience.ts';
+import type { AskingDeps } from './asking_deps.ts';
 import { asArray, asBytes } from './reply.ts';
-import type { Trouble } from './trouble.ts';
 
 /** Commands in one write, when a node leaves answers of thousands of agents behind. */
 const AT_ONCE = 500;
 
 /** Refusals and answers, as strings with a time to live. What was refused here is known here, too, for when Redis is away. */
 export class RedisErrorCache implements ErrorCache {
-  readonly #redis: RedisConnection;
-  readonly #keys: Keys;
-  readonly #patience: Patience;
-  readonly #trouble: Trouble;
+  readonly #deps: AskingDeps;
   readonly #here: MemoryErrorCache;
 
-  constructor(deps: {
-    readonly redis: RedisConnection;
-    readonly keys: Keys;
-    readonly clock: Clock;
-    readonly patience: Patience;
-    readonly trouble: Trouble;
-  }) {
-    this.#redis = deps.redis;
-    this.#keys = deps.keys;
-    this.#patience = deps.patience;
-    this.#trouble = deps.trouble;
+  constructor(deps: AskingDeps) {
+    this.#deps = deps;
     this.#here = new MemoryErrorCache(deps.clock);
   }
 
   async get(kind: string, hash: Buffer): Promise<CachedError | undefined> {
-    const key = this.#keys.lookup(kind, hash);
+    const key = this.#deps.keys.lookup(kind, hash);
     try {
-      const bytes = asBytes(await this.#patience.wait(this.#redis.send(['GET', key])));
+      const bytes = asBytes(await this.#deps.patience.wait(this.#deps.redis.send(['GET', key])));
       return bytes && this.#decode(bytes, key);
     } catch (error) {
-      this.#trouble.failed('Failed to get cached error from Redis', error);
+      this.#deps.trouble.failed('Failed to get cached error from Redis', error);
       return this.#here.get(kind, hash);
     }
   }
 
   async set(kind: string, hash: Buffer, error: CachedError, ttlMs: number): Promise<void> {
     await this.#here.set(kind, hash, error, ttlMs);
-    const key = this.#keys.lookup(kind, hash);
+    const key = this.#deps.keys.lookup(kind, hash);
     try {
-      await this.#patience.wait(this.#redis.send(['SET', key, encode(error), 'PX', String(Math.ceil(ttlMs))]));
+      await this.#deps.patience.wait(
+        this.#deps.redis.send(['SET', key, encode(error), 'PX', String(Math.ceil(ttlMs))]),
+      );
     } catch (failure) {
-      this.#trouble.failed('Failed to cache error in Redis', failure);
+      this.#deps.trouble.failed('Failed to cache error in Redis', failure);
     }
   }
 
   async look({ errors, answers }: LookupKinds, hash: Buffer): Promise<Known> {
-    const key = this.#keys.lookup(errors, hash);
+    const key = this.#deps.keys.lookup(errors, hash);
     try {
-      const asked = this.#redis.send(['MGET', key, this.#keys.lookup(answers, hash)]);
-      const [error, answer] = asArray(await this.#patience.wait(asked)).map(asBytes);
+      const asked = this.#deps.redis.send(['MGET', key, this.#deps.keys.lookup(answers, hash)]);
+      const [error, answer] = asArray(await this.#deps.patience.wait(asked)).map(asBytes);
       return { error: error && this.#decode(error, key), answer };
     } catch (error) {
-      this.#trouble.failed('Failed to get cached error from Redis', error);
+      this.#deps.trouble.failed('Failed to get cached error from Redis', error);
       return this.#here.look({ errors, answers }, hash);
     }
   }
@@ -73,9 +59,9 @@ export class RedisErrorCache implements ErrorCache {
       const sent = answers
         .slice(from, from + AT_ONCE)
         .map(({ hash, answer, ttlMs }) =>
-          this.#redis.send(['SET', this.#keys.lookup(kind, hash), answer, 'PX', String(Math.ceil(ttlMs))]),
+          this.#deps.redis.send(['SET', this.#deps.keys.lookup(kind, hash), answer, 'PX', String(Math.ceil(ttlMs))]),
         );
-      await this.#patience.wait(Promise.all(sent));
+      await this.#deps.patience.wait(Promise.all(sent));
     }
   }
 
@@ -86,7 +72,7 @@ export class RedisErrorCache implements ErrorCache {
     } catch {
       // As if it were of another type.
     }
-    this.#trouble.garbage('Failed to unmarshal cached error', key);
+    this.#deps.trouble.garbage('Failed to unmarshal cached error', key);
     return undefined;
   }
 }
