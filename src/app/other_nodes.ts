@@ -1,7 +1,6 @@
-import type { SecureContext } from 'node:tls';
 import { NodeTokens } from '../auth/node_token.ts';
 import type { PrivateApiConfig, ServerConfig } from '../config/config.ts';
-import { clientSecureContext } from '../net/trusted_roots.ts';
+import { ClientTlsContext } from '../net/client_tls_context.ts';
 import type { Log } from '../observability/log.ts';
 import { KnownNodes } from '../routing/known_nodes.ts';
 import { Peers } from '../routing/peers.ts';
@@ -23,16 +22,19 @@ export function createOtherNodes(options: {
 }): OtherNodes {
   const { config, server, directory, scope, log, random } = options;
   const { listen, ownUrls, tlsServerName } = config;
-  let secureContext: SecureContext | undefined;
+  const trusted = new ClientTlsContext(
+    { certificateFile: undefined, keyFile: undefined, caCertificateFile: listen.caCertificateFile },
+    process.env,
+  );
   const peers = new Peers({
     ownUrls,
     tokens: new NodeTokens(listen.authenticationSecret, scope.clock),
     tls: {
       serverName: tlsServerName,
-      secureContext() {
-        secureContext ??= clientSecureContext(process.env, listen.caCertificateFile);
-        return secureContext;
-      },
+      secureContext: () =>
+        trusted.getOrLast((error) =>
+          log.error('CA certificates of other nodes not reloaded, the old ones stay in use', error),
+        ),
     },
     userAgent: identity,
     windows: nodeWindows(server),

@@ -1,16 +1,20 @@
 // Several workers behind the same ports are one server: to agents, users, GitLab, other nodes, Prometheus and whoever runs it.
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
+import { X509Certificate } from 'node:crypto';
+import { once } from 'node:events';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
 import process from 'node:process';
 import { describe, test } from 'node:test';
+import { connect as connectTls, type TLSSocket } from 'node:tls';
 import { AgentTracker } from '../../src/gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
 import { HttpRequestSchema } from '../../src/gen/gitlab/agent/grpctool/grpctool_pb.ts';
 import { GatewayKasResponseSchema } from '../../src/gen/gitlab/agent/kas/kas_pb.ts';
 import { type Backend, startBackend } from '../support/backend.ts';
 import { type Cluster, type ClusterOptions, startCluster } from '../support/cluster.ts';
+import type { Endpoint } from '../support/endpoint.ts';
 import { grpcConnection } from '../support/grpc_client.ts';
 import { ask } from '../support/http_client.ts';
 import { internalCallers, railsJwt } from '../support/internal_api.ts';
@@ -76,6 +80,13 @@ async function watchBackend(): Promise<{ backend: Backend; watches: ServerRespon
   return { backend, watches };
 }
 
+/** A connection with TLS, and the certificate that it was shown. */
+async function shownBy({ host, port }: Endpoint): Promise<{ socket: TLSSocket; fingerprint: string }> {
+  const socket = connectTls({ host, port, rejectUnauthorized: false, ALPNProtocols: ['h2'] });
+  await once(socket, 'secureConnect');
+  return { socket, fingerprint: socket.getPeerCertificate().fingerprint256 };
+}
+
 const allHello = new Set(['200 hello']);
 
 async function scrape(cluster: Cluster) {
@@ -117,6 +128,39 @@ describe('two workers', { skip }, () => {
   test('with TLS', async () => {
     const cluster = await start({ tls: makeTls() });
     assert.deepEqual(await askOften(cluster), allHello);
+    await cluster.stop();
+  });
+
+  test('a certificate that is replaced is shown by each of them, on every listener, and by one that is started again', {
+    timeout: 90_000,
+  }, async () => {
+    const cluster = await start({ gitlab: {}, tls: makeTls() });
+    const { server } = cluster;
+    const { places } = server;
+    const endpoints = [server.endpoints.agent, server.endpoints.kubernetesApi];
+    /** What connections that are open at the same time, of which each worker gets half, are shown on each listener. */
+    const shown = async () => {
+      const sockets = await Promise.all(
+        endpoints.flatMap((endpoint) => Array.from({ length: 4 }, () => shownBy(endpoint))),
+      );
+      for (const { socket } of sockets) socket.destroy();
+      return new Set(sockets.map(({ fingerprint }) => fingerprint));
+    };
+    const before = await shown();
+    assert.equal(before.size, 1);
+    const renewed = makeTls();
+    writeFileSync(places.certificateFile, renewed.cert);
+    writeFileSync(places.keyFile, renewed.key);
+    const reloads = () =>
+      server.log.filter(({ msg }) => msg === 'TLS certificate reloaded').map(({ worker }) => Number(worker));
+    await eventually('both workers to have it on both listeners', () => reloads().length === 4, 25_000);
+    assert.deepEqual(reloads().sort(), [1, 1, 2, 2]);
+    const expected = new Set([new X509Certificate(renewed.cert).fingerprint256]);
+    assert.deepEqual(await shown(), expected);
+    const [first = assert.fail()] = childrenOf(server.pid);
+    process.kill(first, 'SIGKILL');
+    await eventually('a new worker', () => server.log.filter(({ msg }) => msg === 'A worker is ready').length === 3);
+    assert.deepEqual(await shown(), expected);
     await cluster.stop();
   });
 

@@ -1,26 +1,26 @@
 import type { RedisConfig, RedisSentinelConfig } from '../../config/config.ts';
 import type { Secret } from '../../config/secret.ts';
+import { ClientTlsContext } from '../../net/client_tls_context.ts';
 import type { Environment } from '../../net/trusted_roots.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import { type RedisAddress, RedisLink } from './link.ts';
 import { RedisError } from './redis_error.ts';
 import { asArray, type Command } from './reply.ts';
 import { findMaster, type HostPort, type Sentinels, watchMaster } from './sentinel.ts';
-import { TlsContext } from './tls_context.ts';
 
 const CLIENT_NAME = 'gitlab-kas';
 
 /** Opens connections to the Redis of the configuration, wherever it is now, and logs in (docs/protocol/redis.md, connection). */
 export class RedisDialer {
   readonly #config: RedisConfig;
-  readonly #tls: TlsContext | undefined;
-  readonly #sentinelTls: TlsContext | undefined;
+  readonly #tls: ClientTlsContext | undefined;
+  readonly #sentinelTls: ClientTlsContext | undefined;
 
   constructor(config: RedisConfig, env: Environment) {
     this.#config = config;
-    this.#tls = config.tls && new TlsContext(config.tls, env);
+    this.#tls = config.tls && new ClientTlsContext(config.tls, env);
     const { endpoint } = config;
-    this.#sentinelTls = 'masterName' in endpoint && endpoint.tls ? new TlsContext(endpoint.tls, env) : undefined;
+    this.#sentinelTls = 'masterName' in endpoint && endpoint.tls ? new ClientTlsContext(endpoint.tls, env) : undefined;
   }
 
   /**

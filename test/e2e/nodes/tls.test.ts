@@ -1,10 +1,14 @@
 // TLS between nodes, with a CA of their own; and what the log says when two nodes do not have the same idea of it.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import { connect } from 'node:tls';
 import { startBackend } from '../../support/backend.ts';
+import { freePort } from '../../support/endpoint.ts';
+import { startFaultProxy } from '../../support/fault_proxy.ts';
 import { root } from '../../support/launch.ts';
 import { type NodeOptions, type Nodes, startNodes } from '../../support/nodes.ts';
 import { noRedis, startRedis } from '../../support/redis.ts';
@@ -49,6 +53,15 @@ async function twoNodes(t: TestContext, first: NodeOptions, second: NodeOptions)
   return nodes;
 }
 
+/** The certificate that whoever connects to the port gets to see, by its fingerprint. */
+async function shownBy(port: number): Promise<string> {
+  const socket = connect({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['h2'] });
+  await once(socket, 'secureConnect');
+  const { fingerprint256 } = socket.getPeerCertificate();
+  socket.destroy();
+  return fingerprint256;
+}
+
 const withTls = (files: Partial<Files>, env: Readonly<Record<string, string>> = SECURE): NodeOptions => ({
   config: { private_api: { listen: { ...files } } },
   env,
@@ -84,6 +97,42 @@ test('two nodes with TLS and a CA of their own', { skip: noRedis }, async (t) =>
     const own = nodes.servers[node]?.log.find(({ msg }) => msg === 'Using own private API URL');
     assert.match(String(own?.url), /^grpcs:\/\/127\.0\.0\.1:\d+$/);
   }
+});
+
+test('certificate, key and CA that are replaced are used from the next connection between nodes on, a broken CA file is not', {
+  skip: noRedis,
+  timeout: 90_000,
+}, async (t) => {
+  const own = certificate(t);
+  const port = await freePort();
+  const viaNetwork = { ...SECURE, OWN_PRIVATE_API_URL: `grpcs://127.0.0.1:${port}` };
+  const nodes = await twoNodes(t, withTls(own, { ...viaNetwork }), withTls(own));
+  const [first, second] = nodes.servers;
+  assert.ok(first && second);
+  const network = await startFaultProxy(first.endpoints.privateApi, port);
+  t.after(() => network.close());
+  const askSecond = async () => (await nodes.ask(1, { path: '/hello' })).text;
+  assert.equal(await askSecond(), 'hello\n');
+  const before = await shownBy(port);
+
+  writeFileSync(own.ca_certificate_file, 'no certificate\n');
+  network.cut();
+  assert.equal(await askSecond(), 'hello\n');
+  await second.waitForLog('of the broken CA file', ({ msg }) =>
+    msg.startsWith('CA certificates of other nodes not reloaded'),
+  );
+
+  const renewed = makeTls();
+  writeFileSync(own.certificate_file, renewed.cert);
+  writeFileSync(own.key_file, renewed.key);
+  writeFileSync(own.ca_certificate_file, renewed.ca);
+  for (const node of [first, second]) {
+    await node.waitForLog('of the new certificate', ({ msg }) => msg === 'TLS certificate reloaded', 25_000);
+  }
+  assert.equal(await askSecond(), 'hello\n', 'the connection between the nodes keeps its certificate');
+  network.cut();
+  assert.equal(await askSecond(), 'hello\n');
+  assert.notEqual(await shownBy(port), before);
 });
 
 test('a node that does not know the CA of the other says so', { skip: noRedis }, async (t) => {
