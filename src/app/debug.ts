@@ -6,7 +6,8 @@ import type { DebugConfig } from '../config/config.ts';
 import type { Front } from '../net/front.ts';
 import type { Log } from '../observability/log.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
-import { takeProfile } from '../runtime/profile.ts';
+import type { Clock } from '../runtime/clock.ts';
+import { type ProfileKind, takeProfile } from '../runtime/profile.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 
@@ -49,16 +50,56 @@ function debugState({ fronts, tunnels, waitingRequests, droppedLogLines }: Inspe
   };
 }
 
+/** What can be looked at: this process, or all of a server's. */
+export interface Inspector {
+  state(): Promise<Record<string, unknown>>;
+  /** @param worker which one; undefined: the process that is asked. @throws AppError as takeProfile, NotFound for a worker that there is not */
+  profile(kind: ProfileKind, order: ProfileOrder, worker: string | undefined): Promise<string>;
+}
+
+/** How long to profile, and where the result goes. */
+export interface ProfileOrder {
+  readonly durationMs: number;
+  readonly folder: string;
+}
+
+/** Looks at this process. */
+export class OwnInspector implements Inspector {
+  readonly #inspected: Inspected;
+  readonly #clock: Clock;
+
+  constructor(inspected: Inspected, clock: Clock) {
+    this.#inspected = inspected;
+    this.#clock = clock;
+  }
+
+  state(): Promise<Record<string, unknown>> {
+    return Promise.resolve(debugState(this.#inspected));
+  }
+
+  profile(kind: ProfileKind, order: ProfileOrder, worker?: string): Promise<string> {
+    if (worker !== undefined) throw new AppError(StatusCode.NotFound, 'there are no workers (server.workers)');
+    return takeProfile(kind, { ...order, clock: this.#clock });
+  }
+}
+
 /** On SIGUSR2 the state goes to the log. */
-export function logStateOnSignal(inspected: Inspected, scope: Scope, log: Log): void {
-  const tell = () => log.info('Debug state', debugState(inspected));
+export function logStateOnSignal(inspector: Pick<Inspector, 'state'>, scope: Scope, log: Log): void {
+  const tell = () => void inspector.state().then((state) => log.info('Debug state', state));
   process.on('SIGUSR2', tell);
   scope.own({ close: () => process.off('SIGUSR2', tell) });
 }
 
+/** How an answer says that there is no profile. */
+const refusals: Partial<Record<StatusCode, 404 | 409 | 501>> = {
+  [StatusCode.NotFound]: 404,
+  [StatusCode.FailedPrecondition]: 409,
+  [StatusCode.Unimplemented]: 501,
+};
+
 /** Puts `/debug/…` on the observability listener (docs/operations.md, debugging). */
-export function mountDebug(app: Hono, config: DebugConfig, inspected: Inspected, scope: Scope): void {
-  app.get('/debug/state', (context) => context.json(debugState(inspected)));
+export function mountDebug(app: Hono, config: DebugConfig, inspector: Inspector): void {
+  app.get('/debug/state', async (context) => context.json(await inspector.state()));
   for (const kind of ['cpu', 'heap'] as const) {
     app.post(`/debug/${kind}_profile`, async (context) => {
       const seconds = Number(context.req.query('seconds') ?? 10);
@@ -66,13 +107,11 @@ export function mountDebug(app: Hono, config: DebugConfig, inspected: Inspected,
         return context.text(`seconds must be a number from 1 to ${LONGEST_PROFILE_S}\n`, 400);
       }
       try {
-        const folder = config.folder || tmpdir();
-        const file = await takeProfile(kind, { durationMs: seconds * 1000, folder, clock: scope.clock });
-        return context.json({ file });
+        const order = { durationMs: seconds * 1000, folder: config.folder || tmpdir() };
+        return context.json({ file: await inspector.profile(kind, order, context.req.query('worker')) });
       } catch (error) {
-        const busy = error instanceof AppError && error.code === StatusCode.FailedPrecondition;
-        const never = error instanceof AppError && error.code === StatusCode.Unimplemented;
-        return context.text(`${errorText(error)}\n`, busy ? 409 : never ? 501 : 500);
+        const status = error instanceof AppError ? refusals[error.code] : undefined;
+        return context.text(`${errorText(error)}\n`, status ?? 500);
       }
     });
   }

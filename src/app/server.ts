@@ -20,7 +20,7 @@ import { TunnelPresence } from '../tunnel/presence.ts';
 import { TunnelRegistry } from '../tunnel/registry.ts';
 import { openAgentApi } from './agent_api.ts';
 import { createAgentConfiguration } from './agent_configuration.ts';
-import { type Inspected, logStateOnSignal, mountDebug } from './debug.ts';
+import { type Inspected, logStateOnSignal, mountDebug, OwnInspector } from './debug.ts';
 import { drain } from './drain.ts';
 import { openErrorTracker } from './error_tracker.ts';
 import { logOwnUrls } from './front_log.ts';
@@ -176,7 +176,8 @@ async function openFronts(
     waitingRequests: () => waitingRoom.waiting,
     droppedLogLines,
   };
-  logStateOnSignal(inspected, scope, log);
+  const inspector = new OwnInspector(inspected, clock);
+  logStateOnSignal(inspector, scope, log);
   const { debug } = config.server;
   if (worker === undefined) {
     const own = observabilityLimits(config.server.limits, limits);
@@ -186,9 +187,9 @@ async function openFronts(
       limits: own,
       readiness,
       scrapes,
-      mount: debug.enabled ? (app) => mountDebug(app, debug, inspected, scope) : undefined,
+      mount: debug.enabled ? (app) => mountDebug(app, debug, inspector) : undefined,
     });
-  } else worker.observe({ readiness, metrics });
+  } else worker.observe({ readiness, metrics, inspector });
   const limited = limitsOf('private_api');
   const messages = messageLimit(config.server.limits, 'private_api', limits);
   const nodeApi = {

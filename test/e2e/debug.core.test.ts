@@ -72,6 +72,7 @@ test('profiles go to a file that only the owner may read; one at a time', async 
     const profile = JSON.parse(readFileSync(file, 'utf8'));
     assert.ok(file.endsWith('.cpuprofile') ? profile.nodes.length > 0 : profile.head !== undefined, file);
   }
+  assert.equal((await take('/debug/cpu_profile?worker=1')).status, 404);
   for (const seconds of ['0', 'x', '1000']) {
     assert.equal((await take(`/debug/cpu_profile?seconds=${seconds}`)).status, 400, seconds);
   }

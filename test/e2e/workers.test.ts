@@ -3,9 +3,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import process from 'node:process';
 import { describe, test } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -20,12 +22,21 @@ import { ask } from '../support/http_client.ts';
 import { internalCallers, railsJwt } from '../support/internal_api.ts';
 import { launchCommand } from '../support/launch.ts';
 import { parsePage } from '../support/prometheus.ts';
-import { type RunningServer, readiness, runToEnd, startServer } from '../support/server.ts';
+import { type LogLine, type RunningServer, readiness, runToEnd, startServer } from '../support/server.ts';
 import { makeTls } from '../support/tls.ts';
 import { eventually, within } from '../support/wait.ts';
 
 const skip = launchCommand().flavour === 'deno' && 'there are no workers on Deno';
 const twoWorkers = { server: { workers: 2 } };
+
+/** What a worker says of itself. */
+interface State {
+  readonly pid: number;
+  readonly listeners: Record<'agentServer', { readonly sessions: number; readonly streams: number }>;
+  readonly tunnels: { readonly idle: number };
+  readonly heap: { readonly used_bytes: number };
+  readonly handles: Record<string, number>;
+}
 
 async function start(more: Partial<ClusterOptions<Backend>> = {}): Promise<Cluster> {
   const paths = { '/hello': (_: unknown, response: ServerResponse) => response.end('hello') };
@@ -115,14 +126,58 @@ describe('two workers', { skip }, () => {
     });
   }
 
-  test('SIGUSR2 has each of them tell its state', async () => {
+  test('SIGUSR2 has the first process tell the state of all, also of one that says nothing', async () => {
     const cluster = await start();
     const { server } = cluster;
     server.signal('SIGUSR2');
-    for (const number of [1, 2]) {
-      await server.waitForLog(`of worker ${number}`, ({ msg, worker }) => msg === 'Debug state' && worker === number);
-    }
+    const ofAll = ({ msg, workers }: LogLine) => msg === 'Debug state' && workers !== undefined;
+    const { workers } = (await server.waitForLog('of all', ofAll)) as unknown as { workers: Record<number, State> };
+    const states = [1, 2].map((number) => workers[number] ?? assert.fail(`worker ${number} is missing`));
+    const sum = (count: (state: State) => number) => states.reduce((total, state) => total + count(state), 0);
+    assert.ok(sum(({ listeners }) => listeners.agentServer.sessions) >= 1);
+    assert.ok(sum(({ listeners }) => listeners.agentServer.streams) >= 2);
+    assert.ok(sum(({ tunnels }) => tunnels.idle) > 0);
+    assert.ok(states.every(({ heap, handles }) => heap.used_bytes > 1e6 && Object.keys(handles).length > 0));
+    assert.deepEqual(states.map(({ pid }) => pid).sort(), childrenOf(server.pid).sort());
+
+    const [stopped = 0] = childrenOf(server.pid);
+    process.kill(stopped, 'SIGSTOP');
+    server.signal('SIGUSR2');
+    const silent = (line: LogLine) => ofAll(line) && JSON.stringify(line).includes('no answer within 2 s');
+    await server.waitForLog('of all but one', silent);
+    process.kill(stopped, 'SIGCONT');
     await cluster.stop();
+  });
+
+  test('the debug endpoints look into each of them', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'profiles-'));
+    const server = await startServer({ config: { server: { workers: 2, debug: { enabled: true, folder } } } });
+    const { host, port } = server.endpoints.observability;
+    const state = (await (await fetch(`http://${host}:${port}/debug/state`)).json()) as {
+      pid: number;
+      workers: Record<number, State>;
+    };
+    assert.equal(state.pid, server.pid);
+    assert.deepEqual(Object.keys(state.workers), ['1', '2']);
+    const profile = async (query: string) => {
+      const answer = await fetch(`http://${host}:${port}/debug/cpu_profile?seconds=1${query}`, { method: 'POST' });
+      return { status: answer.status, text: await answer.text() };
+    };
+    const [ofFirst, ofSecond] = await Promise.all([profile(''), profile('&worker=2')]);
+    for (const [answer, pid] of [
+      [ofFirst, server.pid],
+      [ofSecond, state.workers[2]?.pid],
+    ] as const) {
+      assert.equal(answer.status, 200, answer.text);
+      const { file } = JSON.parse(answer.text) as { file: string };
+      assert.match(file, new RegExp(`/gitlab-kas-${pid}-\\d+\\.cpuprofile$`));
+      assert.ok(existsSync(file));
+    }
+    for (const worker of ['3', 'x', '']) {
+      const { status, text } = await profile(`&worker=${worker}`);
+      assert.deepEqual([status, text], [404, `there is no worker ${worker}, only 1, 2\n`]);
+    }
+    await server.stop();
   });
 
   test('with TLS', async () => {

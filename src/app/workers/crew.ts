@@ -49,14 +49,9 @@ export class Crew {
     options.scope.own({ close: () => this.#kill() });
   }
 
-  /** The links to the workers that are running. */
-  *links(): Iterable<Link> {
-    for (const { link } of this.#workers.values()) yield link;
-  }
-
-  /** Sends a signal to all workers. */
-  signal(name: NodeJS.Signals): void {
-    for (const worker of this.#workers.values()) worker.signal(name);
+  /** The links to the workers that are running, by number. */
+  links(): ReadonlyMap<number, Link> {
+    return new Map([...this.#workers].map(([number, { link }]) => [number, link]));
   }
 
   /**
@@ -76,7 +71,7 @@ export class Crew {
   async leave(deadlineMs: number): Promise<void> {
     const { scope, log } = this.#options;
     this.#starting.close();
-    for (const link of this.links()) link.tell('worker.shutdown');
+    for (const { link } of this.#workers.values()) link.tell('worker.shutdown');
     const left = Promise.all(this.#kept).then(() => true);
     if (await Promise.race([left, scope.sleep(deadlineMs).then(() => false)])) return;
     log.warn('Killing workers that have not ended in time', { workers: [...this.#workers.keys()] });

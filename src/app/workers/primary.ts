@@ -17,7 +17,7 @@ import { serveStore } from '../../store/shared/dispatcher.ts';
 import { TunnelBoard } from '../../store/shared/tunnel_board.ts';
 import { collectUsage } from '../../store/shared/usage_hand_over.ts';
 import type { Store } from '../../store/store.ts';
-import { type Inspected, mountDebug } from '../debug.ts';
+import { type Inspected, logStateOnSignal, mountDebug, OwnInspector } from '../debug.ts';
 import { longestDrainMs } from '../drain.ts';
 import { logOwnUrls } from '../front_log.ts';
 import { onSecretTrouble } from '../gitlab_trouble.ts';
@@ -27,6 +27,7 @@ import { Readiness } from '../readiness.ts';
 import { openStore } from '../store.ts';
 import { startUsageReports, type Usage } from '../usage.ts';
 import { Crew } from './crew.ts';
+import { CrewInspector } from './inspection.ts';
 import { MergedMetrics } from './merged_metrics.ts';
 import { createPrivateFolder } from './private_folder.ts';
 import { Rendezvous } from './rendezvous.ts';
@@ -72,9 +73,11 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
     };
     const metrics = createMetrics(observed, scope, config.server.metrics);
     const { registry, scrapes } = metrics;
-    const merged = new MergedMetrics({ ...base, own: registry, links: () => crew.links() });
+    const merged = new MergedMetrics({ ...base, own: registry, links: () => crew.links().values() });
     const { debug } = config.server;
     const inspected: Inspected = { ...observed, fronts: new Map(), waitingRequests: () => 0 };
+    const own = new OwnInspector(inspected, scope.clock);
+    const inspector = new CrewInspector(own, () => crew.links(), scope);
     await openObservability({
       ...base,
       config: config.observability,
@@ -83,9 +86,9 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
       scrapes: config.server.metrics
         ? { page: (accept, encoding) => scrapes.page(accept, encoding, () => merged.collect()) }
         : undefined,
-      mount: debug.enabled ? (app) => mountDebug(app, debug, inspected, scope) : undefined,
+      mount: debug.enabled ? (app) => mountDebug(app, debug, inspector) : undefined,
     });
-    passOnSignal('SIGUSR2', crew, scope); // they tell their state (docs/operations.md, debugging)
+    logStateOnSignal(inspector, scope, log);
     logOwnUrls(log, config.privateApi);
     log.info('Starting workers', { workers: config.server.workers });
     const shutdown = aborted(signal);
@@ -149,13 +152,6 @@ function createCrew(
     random: systemRandom,
     log,
   });
-}
-
-/** Has the workers hear of a signal that would otherwise end this process. */
-function passOnSignal(name: NodeJS.Signals, crew: Crew, scope: Scope): void {
-  const passOn = () => crew.signal(name);
-  process.on(name, passOn);
-  scope.own({ close: () => process.off(name, passOn) });
 }
 
 /** One process tells GitLab what all have counted. */

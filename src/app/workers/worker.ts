@@ -13,6 +13,7 @@ import type { TunnelDirectory } from '../../store/tunnel_directory.ts';
 import type { Health } from '../readiness.ts';
 import { runServer } from '../server.ts';
 import { isUsageReported, type Usage, uncounted } from '../usage.ts';
+import { answerInspection } from './inspection.ts';
 import type { StartMessage } from './start_message.ts';
 import type { WorkerPlace } from './worker_place.ts';
 
@@ -55,9 +56,10 @@ function createPlace({ link, start, config, log }: WorkerOptions, scope: Scope):
     privateApi: privateApiForSiblings(start, config.privateApi),
     siblingsOf: (agentId) => tunnelDirectory.siblingsOf(agentId),
     usage: isUsageReported(config) ? handOver(usageCounters, link, scope) : uncounted,
-    observe({ readiness, metrics }) {
+    observe({ readiness, metrics, inspector }) {
       link.on('worker.health', (): Health => readiness.health);
       link.on('worker.metrics', () => metrics.registry.getMetricsAsJSON());
+      answerInspection(link, inspector);
     },
     ready: () => link.tell('worker.ready'),
     together: () => link.call<void>('worker.closed').catch(() => {}),
