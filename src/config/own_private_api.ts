@@ -26,7 +26,8 @@ export function ownPrivateApiUrls(listen: Pick<Listen, 'network' | 'address'>, {
     return { wrong: `OWN_PRIVATE_API_SCHEME environment variable schould be either grpc or grpcs, got: ${scheme}` };
   }
   const colon = listen.address.lastIndexOf(':');
-  const port = envPort || (listen.network === 'unix' ? undefined : listen.address.slice(colon + 1));
+  const listened = listen.network === 'unix' ? undefined : listen.address.slice(colon + 1);
+  const port = envPort ? String(Number(envPort)) : listened;
   if (cidr) {
     const matching = addressesIn(cidr, addresses);
     if ('wrong' in matching) return matching;
