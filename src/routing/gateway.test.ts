@@ -219,6 +219,7 @@ test('the agent gets no metadata of the hop, least of all the token', () => {
     ['x-custom', '1'],
     ['x-custom', '2'],
     ['traceparent', '00-1-2-01'],
+    ['baggage', 'a=b'],
     ['grpc-timeout', '3S'],
   ];
   call(more).says('');
@@ -228,6 +229,7 @@ test('the agent gets no metadata of the hop, least of all the token', () => {
       ['user-agent', ['gitlab-kas/v1/abc']],
       ['x-custom', ['1', '2']],
       ['traceparent', ['00-1-2-01']],
+      ['baggage', ['a=b']],
     ],
   );
 });

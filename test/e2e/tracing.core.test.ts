@@ -20,7 +20,10 @@ async function tracedCluster(t: TestContext, tracing: (receiver: OtlpReceiver) =
   const receiver = await startOtlpReceiver();
   t.after(() => receiver.close());
   const backend = await startBackend({
-    paths: { '/ok': (_request, response) => response.end('ok') },
+    paths: {
+      '/ok': (_request, response) => response.end('ok'),
+      '/headers': (request, response) => response.end(JSON.stringify(request.headers)),
+    },
     upgrades: {
       '/exec': (_request, socket) => {
         socket.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n');
@@ -36,6 +39,19 @@ async function tracedCluster(t: TestContext, tracing: (receiver: OtlpReceiver) =
   });
   return { cluster, receiver, gitlab: cluster.gitlab as FakeGitLab };
 }
+
+test('baggage and state of a client’s trace go to the cluster as they are, and nowhere else', async (t) => {
+  const { cluster, gitlab } = await tracedCluster(t, ({ origin }) => ({ otlp_endpoint: `${origin}/v1/traces` }));
+  const context = { ...foreign, baggage: 'tenant=a%20b;p=1, user=eve', tracestate: 'vendor=opaque,other=1' };
+  const { text } = await cluster.ask({ path: '/headers', token: 'ci:1:job-agent', headers: context });
+  const { baggage, tracestate, traceparent } = JSON.parse(text) as Record<string, string>;
+  assert.deepEqual({ baggage, tracestate, traceparent }, context);
+  assert.ok(gitlab.requests.length > 0);
+  for (const { headers, path } of gitlab.requests) {
+    assert.deepEqual([headers.baggage, headers.tracestate], [undefined, undefined], path);
+  }
+  await cluster.stop();
+});
 
 test('a proxied request is a trace of its own, down to GitLab', async (t) => {
   const { cluster, receiver, gitlab } = await tracedCluster(t, ({ origin }) => ({
