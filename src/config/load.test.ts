@@ -108,6 +108,18 @@ agent: {kubernetes_api: {websocket_token_secret_file: s72}, gitops: {}}
     assert.doesNotMatch(inspect(config, { depth: 9 }), /glpat|pass\\n/);
   });
 
+  test('shows neither passwords nor the values of queries', async () => {
+    const tracing = '{otlp_endpoint: "https://me:hunter2@otlp.example/v1/traces?api-key=hunter3&dataset=hunter4"}';
+    const dsn = 'https://public:hunter5@sentry.example/7';
+    const yaml = `${standalone}observability: {tracing: ${tracing}, sentry: {dsn: "${dsn}"}}\n`;
+    const { config } = await good(yaml);
+    assert.equal(config.observability.tracing?.otlpEndpoint.searchParams.get('api-key'), 'hunter3');
+    const shown = stringify(effectiveOf(await load(yaml)));
+    assert.doesNotMatch(shown, /hunter/);
+    assert.match(shown, /otlp_endpoint: https:\/\/me@otlp\.example\/v1\/traces\?api-key=&dataset=$/m);
+    assert.match(shown, /dsn: https:\/\/public@sentry\.example\/7$/m);
+  });
+
   test('keeps only digests of standalone tokens', async () => {
     const digest = createHash('sha256').update('agent').digest('hex');
     const { config } = await good(`

@@ -44,24 +44,45 @@ export function ignored<T>(field: Field<T>): Field<T> {
 export function shown(tree: Tree): string {
   if (tree.kind === 'map') return 'a mapping';
   if (tree.kind === 'list') return 'a list';
-  return typeof tree.value === 'string' ? quoted(tree.value) : shortened(withoutPassword(tree.source));
+  return typeof tree.value === 'string' ? quoted(tree.value) : shortened(withoutSecrets(tree.source));
 }
 
 /** A text in an error text. */
 export function quoted(value: string): string {
-  return shortened(withoutPassword(JSON.stringify(value)));
+  return shortened(withoutSecrets(JSON.stringify(value)));
 }
 
 function shortened(text: string): string {
   return text.length > 100 ? `${text.slice(0, 100)}…` : text;
 }
 
-/** A URL may carry a password; nobody needs to see it. */
-function withoutPassword(url: string): string {
-  return url.replace(/(:\/\/[^\s/@:]*):[^\s/@]*@/, '$1@');
+/** A URL may carry a password, or a key in its query; nobody needs to see them. */
+function withoutSecrets(text: string): string {
+  return withoutKeys(withoutPassword(text));
+}
+
+function withoutPassword(text: string): string {
+  return text.replace(/(:\/\/[^\s/@:]*):[^\s/]*@/, '$1@');
+}
+
+/** The names of what is in the query stay. */
+function withoutKeys(text: string): string {
+  return text.replace(/(:\/\/[^\s?#]*\?)([^\s#"]*)/, (_, before, query) => before + withoutValues(query));
+}
+
+function withoutValues(query: string): string {
+  return query
+    .split('&')
+    .map((part) => part.slice(0, part.indexOf('=') + 1))
+    .join('&');
 }
 
 /** `field` for a URL, printed without its password. */
 export function url(field: Field<string>): Field<string> {
   return { ...field, encode: (value) => field.encode(withoutPassword(value)) };
+}
+
+/** The same for one that may have a key in its query. */
+export function urlWithKey(field: Field<string>): Field<string> {
+  return { ...field, encode: (value) => field.encode(withoutSecrets(value)) };
 }

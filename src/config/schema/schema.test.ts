@@ -106,6 +106,12 @@ const bad: readonly [name: string, field: Field<unknown>, yaml: string, expected
     'k: ftp://u:pw@h',
     'f:1:4: k: "ftp://u@h" is not a URL with http://',
   ],
+  [
+    'password with @, and key in the query of a URL',
+    requiredText({ doc: '', rule: urlRule('http') }),
+    'k: ftp://u:p@w@h/p?key=hunter2&hunter3&b=hunter4#f',
+    'f:1:4: k: "ftp://u@h/p?key=&&b=#f" is not a URL with http://',
+  ],
   ['text as flag', flag(d), 'k: "true"', 'f:1:4: k: "true" is not a bool (true or false)'],
   ['uint32 below', uint32({ doc: '', default: 1 }), 'k: -1', 'f:1:4: k: -1 is out of range, 0 to 4294967295'],
   [

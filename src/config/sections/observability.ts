@@ -4,7 +4,7 @@ import { checkCaFile } from '../files/certificates.ts';
 import { readTokenFile } from '../files/secret_file.ts';
 import type { Report } from '../problem.ts';
 import { urlRule } from '../schema/address.ts';
-import { retired, url, type Value } from '../schema/field.ts';
+import { retired, urlWithKey, type Value } from '../schema/field.ts';
 import { duration, oneOf } from '../schema/number.ts';
 import { file, flag, optionalText, requiredText, text } from '../schema/scalar.ts';
 import { optionalSection, section } from '../schema/section.ts';
@@ -27,7 +27,7 @@ const tracingSection = optionalSection({
   doc: 'Tracing with OpenTelemetry. Absent: off.',
   keys: {
     connection_string: retired(optionalText({ doc: 'Retired.' }), 'retired, use otlp_endpoint'),
-    otlp_endpoint: url(
+    otlp_endpoint: urlWithKey(
       requiredText({
         doc: 'URL that spans are sent to (OTLP over HTTP).',
         rule: urlRule('http', 'https'),
@@ -66,7 +66,7 @@ export const observabilitySection = section({
     sentry: section({
       doc: 'Error reporting.',
       keys: {
-        dsn: url(text({ doc: 'DSN of the Sentry project; empty: off.', rule: dsnProblem })),
+        dsn: urlWithKey(text({ doc: 'DSN of the Sentry project; empty: off.', rule: dsnProblem })),
         environment: text({ doc: 'Name of the environment in reports.' }),
       },
     }),
