@@ -11,7 +11,7 @@ import { cpuMs, executable, pause, type Rig, rssMiB, Stage, withChildren } from 
 /**
  * The product beside the relay, by turns, with the same agent, cluster and load: ratios, never bare times.
  * `npm run bench [-- SCENARIO…] [--rounds N]`; scenarios: get, latency, download, stalled, distance, start, internal,
- * configuration, observability, workers, hostile, nodes, leaving; and at_rest, which takes eleven minutes, only by its name
+ * configuration, observability, workers, hostile, nodes, leaving; and at_rest, which takes a quarter of an hour, only by its name
  */
 const rounds = Number(/--rounds[= ](\d+)/.exec(process.argv.slice(2).join(' '))?.[1] ?? 5);
 const chosen = process.argv.slice(2).filter((word) => /^[a-z]/.test(word));

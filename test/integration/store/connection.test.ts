@@ -150,6 +150,22 @@ redisTest('something that accepts and says nothing', async (t) => {
   assert.equal(await eventually('a reason', () => node.troubles.at(-1)), 'no answer within 300 ms');
 });
 
+redisTest('an answer that has come while this process had no time to read it is in time', async (t) => {
+  const redis = await startRedis(t);
+  const node = await connectedNode(t, { ...reach(redis), writeTimeoutMs: 300 });
+  redis.freeze();
+  const counted = node.store.agentDirectory.count();
+  await delay(50); // it is on its way
+  // The event loop looks at timers before it reads, after this.
+  await new Promise((resolve) => setImmediate(resolve));
+  redis.thaw();
+  const busyUntil = performance.now() + 500;
+  while (performance.now() < busyUntil);
+  assert.equal(await counted, 0);
+  await delay(100);
+  assert.deepEqual(node.troubles, [undefined], 'the connection was kept');
+});
+
 redisTest('something that is no Redis', async (t) => {
   const server = createServer((socket) => socket.on('error', () => {}).end('HTTP/1.1 400 Bad Request\r\n\r\n'));
   const port = await freePort();
