@@ -41,6 +41,13 @@ describe('the log’s queue', () => {
     assert.equal(writes[2]?.text, 'cdef\n');
   });
 
+  test('counts each of several lines that come together and are dropped', () => {
+    const { queue } = stalled(10);
+    queue.write('a\n');
+    queue.write('one\ntwo\nthree\n');
+    assert.equal(queue.dropped, 3);
+  });
+
   test('tries again, ever more seldom, while the disk is full', () => {
     const { clock, queue, writes } = stalled(100);
     queue.write('a\n');

@@ -6,8 +6,8 @@ export type Output = (bytes: Buffer, done: (error: NodeJS.ErrnoException | null,
 
 /** Lines on their way out, so that nobody waits for whoever reads the log. */
 export interface LogQueue {
-  /** Takes a line, or counts it as dropped when too much waits already. */
-  write(line: string): void;
+  /** Takes whole lines, one as a rule, or counts them as dropped when too much waits already. */
+  write(lines: string): void;
   /** Lines dropped so far. */
   readonly dropped: number;
   /** Whether a write hangs in its thread. */
@@ -82,13 +82,13 @@ export function createLogQueue({ clock, output, limitBytes, droppedLine }: LogQu
     });
   };
   return {
-    write(line) {
-      const bytes = Buffer.byteLength(line);
+    write(lines) {
+      const bytes = Buffer.byteLength(lines);
       if (broken || waitingBytes + bytes > limitBytes) {
-        dropped++;
+        dropped += lines.split('\n').length - 1;
         return;
       }
-      waiting.push(line);
+      waiting.push(lines);
       waitingBytes += bytes;
       if (!writing) next();
     },

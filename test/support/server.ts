@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -30,6 +30,8 @@ export interface ServerOptions {
   /** The whole file instead. */
   readonly yaml?: (places: Places) => string;
   readonly env?: Readonly<Record<string, string>>;
+  /** Where its standard error goes instead of into `log`, which stays empty. */
+  readonly stderrTo?: string | undefined;
   /** What `ulimit -n` says to the server. */
   readonly openFiles?: number | undefined;
   /** false: resolves as soon as the process runs, for servers that are to fail. */
@@ -54,6 +56,8 @@ export interface RunningServer {
   readonly exited: Promise<number | string>;
   /** The first line for which it is true, also one of those that came before. */
   waitForLog(what: string, matches: (line: LogLine) => boolean, withinMs?: number): Promise<LogLine>;
+  /** Nobody reads standard error any more, until the returned function is called. */
+  stopReading(): () => void;
   /** Resident memory in bytes. */
   residentBytes(): number;
   signal(name: NodeJS.Signals): void;
@@ -78,7 +82,7 @@ export async function startServer(options: ServerOptions = {}): Promise<RunningS
   });
   const configFile = join(folder, 'gitlab-kas-config.yml');
   writeFileSync(configFile, options.yaml?.(places) ?? configText(places, options));
-  const child = runKas(['--configuration-file', configFile], options.env, options.openFiles);
+  const child = runKas(['--configuration-file', configFile], options.env, options.openFiles, options.stderrTo);
   const server = watch(child, folder, configFile, places);
   if (options.ready !== false) {
     try {
@@ -104,15 +108,18 @@ export function runKas(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
   openFiles?: number,
+  stderrTo?: string,
 ): ChildProcess {
   const { command, args: before } = launchCommand();
   const line = [command, ...before, ...args];
   if (openFiles !== undefined) line.unshift('/bin/sh', '-c', `ulimit -n ${openFiles}; exec "$0" "$@"`);
   const [program = '', ...rest] = line;
+  const stderr = stderrTo === undefined ? undefined : openSync(stderrTo, 'w');
   const child = spawn(program, rest, {
     env: { PATH: process.env.PATH, HOME: process.env.HOME, OWN_PRIVATE_API_URL: '', ...env },
-    stdio: ['ignore', 'pipe', 'pipe'],
+    stdio: ['ignore', 'pipe', stderr ?? 'pipe'],
   });
+  if (stderr !== undefined) closeSync(stderr);
   children.add(child);
   child.once('exit', () => children.delete(child));
   return child;
@@ -183,6 +190,10 @@ function watch(child: ChildProcess, folder: string, configFile: string, places: 
     stderr: out.stderr,
     exited,
     waitForLog: (what, matches, ms) => eventually(`the log line ${what}`, () => log.find(matches), ms),
+    stopReading() {
+      child.stderr?.pause();
+      return () => void child.stderr?.resume();
+    },
     residentBytes: () => residentBytes(child.pid ?? -1),
     signal: (name) => child.kill(name),
     async stop(withinMs = 10_000) {
