@@ -8,6 +8,7 @@ import {
   parseAllDocuments,
   type Tags,
   type YAMLMap,
+  type YAMLSeq,
 } from 'yaml';
 import type { Position, Problem } from '../problem.ts';
 import type { MapEntry, Tree } from './tree.ts';
@@ -83,6 +84,8 @@ class TreeBuilder {
   /** By name, the last one before the place that is read. The library would walk the document for each alias. */
   readonly #anchors = new Map<string, Node>();
   #inAliases = 0;
+  /** What is being built, from the outside in. */
+  readonly #open = new Set<Node>();
   #nodes = 0;
 
   constructor(at: (offset: number) => Position) {
@@ -99,21 +102,29 @@ class TreeBuilder {
     if (isAlias(node)) {
       const target = this.#anchors.get(node.source);
       if (target === undefined) return this.#fail(position, `bad YAML: no anchor &${node.source}`, unset);
+      if (this.#open.has(target)) return this.#fail(position, `bad YAML: anchor &${node.source} holds itself`, unset);
       this.#inAliases++;
       const tree = this.build(target, depth + 1, position);
       this.#inAliases--;
       return tree;
     }
     if (node.anchor !== undefined && this.#inAliases === 0) this.#anchors.set(node.anchor, node);
-    if (isMap(node)) return { kind: 'map', entries: this.#entries(node, depth, position), position };
-    if (isSeq(node)) {
-      return { kind: 'list', items: node.items.map((item) => this.build(item as Node, depth + 1, position)), position };
+    if (isMap(node) || isSeq(node)) {
+      this.#open.add(node);
+      const tree = this.#collection(node, depth, position);
+      this.#open.delete(node);
+      return tree;
     }
     if (!isScalar(node)) return unset;
     // The library takes a lone `.` for a number.
     const value = Number.isNaN(node.value) && !/nan/i.test(node.source ?? '') ? node.source : node.value;
     const known = ['string', 'number', 'bigint', 'boolean'].includes(typeof value);
     return { ...unset, value: known ? (value as string) : null, source: node.source ?? String(value) };
+  }
+
+  #collection(node: YAMLMap | YAMLSeq, depth: number, position: Position): Tree {
+    if (isMap(node)) return { kind: 'map', entries: this.#entries(node, depth, position), position };
+    return { kind: 'list', items: node.items.map((item) => this.build(item as Node, depth + 1, position)), position };
   }
 
   #entries(node: YAMLMap, depth: number, position: Position): Map<string, MapEntry> {

@@ -126,18 +126,71 @@ test('more than 500 entries are told of and kept', () => {
 });
 
 test('what is no YAML says where', () => {
+  // What sigs.k8s.io/yaml 1.3.0 says; and the line in which a reader will find it.
   const cases: [string, string, number][] = [
     ['gitops: [unclosed\n', "line 1: did not find expected ',' or ']'", 2],
     ['a: 1\nb: {c: 1\n', "line 2: did not find expected ',' or '}'", 3],
-    ['a: 1\n\tb: 1\n', 'line 2: found character that cannot start any token', 2],
-    ['a: b: c\n', 'line 1: mapping values are not allowed in this context', 1],
-    ['foo\nbar: 1', "line 1: could not find expected ':'", 1],
-    ['a: 1\nb: *x\n', 'line 2: unknown anchor referenced', 2],
+    ['a: [1,\n', 'line 1: did not find expected node content', 2],
+    ['a: [1,,2]\n', 'did not find expected node content', 1],
+    ['a: [1]]\n', 'did not find expected key', 1],
+    ['a: "x" y\n', 'did not find expected key', 1],
+    ['a:\n  b: 1\n c: 2\n', 'line 2: did not find expected key', 3],
+    ['a:\n  b: 1\n  - c\n', 'line 2: did not find expected key', 3],
+    ['- a\nb: c\n', "line 1: did not find expected '-' indicator", 2],
+    ['a:\n b:\n  - id: a\n  c: []\n', "line 3: did not find expected '-' indicator", 4],
+    ['a:\n\tb: 1\n', 'line 2: found character that cannot start any token', 2],
+    ['a: 1\n\tb: 1\n', 'line 2: found a tab character that violates indentation', 2],
+    ['a: b: c\n', 'mapping values are not allowed in this context', 1],
+    ['x: 1\na: b\n c: d\n', 'line 3: mapping values are not allowed in this context', 3],
+    ['foo\nbar: 1', 'line 2: mapping values are not allowed in this context', 2],
+    ['a: 1\nb:2\nc: 3\n', "line 3: could not find expected ':'", 3],
+    ['a: 1\nb\n', "line 3: could not find expected ':'", 3],
+    ['a: - b\n', 'block sequence entries are not allowed in this context', 1],
+    ['x: 1\na: @b\n', 'line 2: found character that cannot start any token', 2],
+    ['paths:\n- glob: **/*.yaml\n', 'line 2: did not find expected alphabetic or numeric character', 2],
+    ['a: 1\nb: *x\n', "unknown anchor 'x' referenced", 2],
+    ['a: &a [*a]\n', "anchor 'a' value contains itself", 1],
+    ['a: {<<: 1}\n', 'map merge requires map or sequence of maps as the value', 1],
+    ['a: "\\q"\n', 'found unknown escape character', 1],
+    ['a: "\\x4"\n', 'did not find expected hexdecimal number', 1],
+    ['a: 1\nb: "c\n', 'line 3: found unexpected end of stream', 3],
+    ['a: 1\nb: "\x01"\n', 'control characters are not allowed', 2],
   ];
   for (const [text, problem, line] of cases) {
     const message = `failed to parse agent configuration: YAMLToJSON: yaml: ${problem}`;
     assert.deepEqual(failure(text), [message, line], JSON.stringify(text));
   }
+});
+
+test('files of all editors', () => {
+  const text = 'ci_access:\n  projects:\n  - id: a/ü\n';
+  const expected = { ci_access: { projects: [{ id: 'a/ü' }] } };
+  const utf16 = Buffer.from(`\ufeff${text}`, 'utf16le');
+  const files = [
+    Buffer.from(`\ufeff${text}`),
+    utf16,
+    Buffer.from(utf16).swap16(),
+    ...['\r\n', '\r', '\u0085'].map((end) => Buffer.from(text.replaceAll('\n', end))),
+  ];
+  for (const file of files) assert.deepEqual(parseConfiguration(file).forGitLab, expected, file.toString('hex'));
+  assert.throws(() => parseConfiguration(Buffer.from('a: 1\nb: "\xfc"\n', 'latin1')), {
+    message: 'failed to parse agent configuration: YAMLToJSON: yaml: invalid leading UTF-8 octet',
+    line: 2,
+  });
+});
+
+test('between brackets lines begin where they like', () => {
+  const expected = { ci_access: { projects: [{ id: 'a' }, { id: 'b' }] } };
+  for (const text of [
+    'ci_access:\n  projects: [\n  {id: a},\n  {id: b}\n  ]\n',
+    'ci_access: {projects: [\n{id: a}, {id: b}\n]}\n',
+    'ci_access: {\nprojects: [\n{\nid: a\n}, {id:\nb}\n]\n}\n',
+    'ci_access:\n  projects: [\t{id: a},\n\t{id: b}]\n',
+  ]) {
+    assert.deepEqual(parse(text).forGitLab, expected, text);
+  }
+  const unclosed = `a: [\n${'x,\n'.repeat(40_000)}`;
+  assert.match(failure(unclosed)[0], /yaml: line 1: did not find expected node content$/);
 });
 
 test('a YAML bomb, one huge text named often, and endless nesting are refused soon', () => {

@@ -1,5 +1,6 @@
 import { fromJson, type JsonObject } from '@bufbuild/protobuf';
-import { parseYaml } from '../../config/yaml/parse.ts';
+import type { Problem } from '../../config/problem.ts';
+import { type ParsedYaml, parseYaml } from '../../config/yaml/parse.ts';
 import type { Tree } from '../../config/yaml/tree.ts';
 import { type ConfigurationFile, ConfigurationFileSchema } from '../../gen/gitlab/agent/agentcfg/agentcfg_pb.ts';
 import { errorText } from '../../runtime/app_error.ts';
@@ -7,9 +8,14 @@ import { ConfigurationError } from './configuration_error.ts';
 import { jsonText, tooManyAliases } from './json_text.ts';
 import { readMessage, type UnknownKey } from './read_message.ts';
 import { validateConfiguration } from './validate.ts';
+import { yamlProblem } from './yaml_problem.ts';
+import { yamlText } from './yaml_text.ts';
 
 /** GitLab takes the first 500 of each list and does not say that it leaves out the rest. */
 const MAX_ENTRIES = 500;
+/** So many characters may be read again to have lines between brackets where they are. */
+const MAX_REREAD = 1 << 20;
+const INDENT = ' '.repeat(80);
 
 /** An agent's configuration file, read. */
 export interface Configuration {
@@ -26,7 +32,7 @@ export interface Configuration {
  * @throws ConfigurationError
  */
 export function parseConfiguration(content: Uint8Array): Configuration {
-  const tree = parse(Buffer.from(content).toString('utf8'));
+  const tree = parse(yamlText(content));
   if (tree === undefined || (tree.kind === 'scalar' && tree.value === null)) {
     return { file: fromJson(ConfigurationFileSchema, {}), forGitLab: {}, unknownKeys: [], tooLong: [] };
   }
@@ -41,33 +47,38 @@ export function parseConfiguration(content: Uint8Array): Configuration {
 }
 
 function parse(text: string): Tree | undefined {
-  const { tree, problems } = parseYaml(text, '', true);
+  const { tree, problems } = parseAnyIndent(text);
   const problem = problems[0];
   if (problem === undefined) return tree;
   if (problem.message.includes('once its aliases are resolved')) throw tooManyAliases();
-  const line = problem.position?.line ?? 1;
-  const { words, inScanner } = upstreamsWords(problem.message);
-  // Upstream's YAML library counts lines from 0 in what its parser finds, and leaves out 0.
-  const said = inScanner ? line : line - 1;
-  const where = said > 0 ? `line ${said}: ` : '';
-  throw new ConfigurationError(`failed to parse agent configuration: YAMLToJSON: yaml: ${where}${words}`, line);
+  const { words, line } = yamlProblem(problem, text);
+  throw new ConfigurationError(`failed to parse agent configuration: YAMLToJSON: yaml: ${words}`, line);
 }
 
-/** What users may look for: the usual mistakes, as upstream's YAML library calls them. */
-const WORDS: readonly (readonly [ours: RegExp, theirs: string, inScanner: boolean])[] = [
-  [/flow sequence|end with a \]|, or \]/i, "did not find expected ',' or ']'", false],
-  [/flow map|end with a \}|, or \}/i, "did not find expected ',' or '}'", false],
-  [/tab/i, 'found character that cannot start any token', true],
-  [/nested mappings are not allowed|compact mappings/i, 'mapping values are not allowed in this context', true],
-  [/implicit (map )?keys? need/i, "could not find expected ':'", true],
-  [/quote/i, 'found unexpected end of stream', true],
-  [/call stack|nested too deeply/i, 'exceeded max depth', true],
-  [/unresolved alias|no anchor/i, 'unknown anchor referenced', true],
-];
+/**
+ * Between brackets lines may begin anywhere in YAML 1.1; our parser, which holds with 1.2 there, wants them indented. So lines
+ * that it stops at are given that, and only then.
+ */
+function parseAnyIndent(text: string): ParsedYaml {
+  const first = parseYaml(text, '', true);
+  let parsed = first;
+  const lines = text.split('\n');
+  for (let read = text.length; read <= MAX_REREAD && isIndentProblem(parsed.problems[0]); ) {
+    const at = parsed.problems[0]?.position ?? { line: 1, column: 1 };
+    // Where the line before has nothing more, it is the next one that is meant.
+    const line = at.column > 1 && (lines[at.line - 1] ?? '').length < at.column ? at.line : at.line - 1;
+    const content = lines[line] ?? '';
+    if (content.trim() === '' || content.startsWith(INDENT)) break;
+    lines[line] = `${INDENT}${content}`;
+    const indented = lines.join('\n');
+    read += indented.length;
+    parsed = parseYaml(indented, '', true);
+  }
+  return parsed.problems.length === 0 ? parsed : first;
+}
 
-function upstreamsWords(message: string): { words: string; inScanner: boolean } {
-  for (const [ours, words, inScanner] of WORDS) if (ours.test(message)) return { words, inScanner };
-  return { words: message.replace(/^bad YAML: /, ''), inScanner: true };
+function isIndentProblem(problem: Problem | undefined): boolean {
+  return problem?.message.includes('must be sufficiently indented') ?? false;
 }
 
 function decode(known: JsonObject): ConfigurationFile {
