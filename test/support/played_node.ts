@@ -14,8 +14,12 @@ export interface PlayedCall {
   readonly stream: ServerHttp2Stream;
   /** What the node has sent, message by message. */
   readonly heard: string[];
+  /** The same as bytes. */
+  readonly messages: Buffer[];
   readonly state: { halfClosed: boolean; resetCode: number | undefined };
   says(msg: Msg, more?: { gzip?: boolean }): void;
+  /** A message as it was recorded; the headers go before the first one, without `grpc-encoding`. */
+  saysBytes(payload: Buffer): void;
   /** The headers alone end the call. */
   refuses(status: number, message: string): void;
   ends(status?: number): void;
@@ -52,9 +56,13 @@ export async function playNode(onCall: (call: PlayedCall) => void) {
 
 function played(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): PlayedCall {
   const heard: string[] = [];
+  const messages: Buffer[] = [];
   const state = { halfClosed: false, resetCode: undefined as number | undefined };
   const handler: MessageHandler = {
-    messageRead: (payload) => void heard.push(payload.toString()),
+    messageRead(payload) {
+      heard.push(payload.toString());
+      messages.push(Buffer.from(payload));
+    },
     readFailed: (status) => void heard.push(`failed ${status.message}`),
   };
   const reader = new MessageReader(handler);
@@ -66,18 +74,21 @@ function played(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): Played
   stream.on('close', () => {
     state.resetCode = stream.rstCode;
   });
-  const respond = () => {
+  const respond = (encoding: Readonly<Record<string, string>> = { 'grpc-encoding': 'gzip' }) => {
     if (stream.headersSent) return;
-    stream.respond(
-      { ':status': 200, 'content-type': 'application/grpc+proto', 'grpc-encoding': 'gzip' },
-      { waitForTrailers: true },
-    );
+    const responded = { ':status': 200, 'content-type': 'application/grpc+proto', ...encoding };
+    stream.respond(responded, { waitForTrailers: true });
   };
   return {
     headers,
     stream,
     heard,
+    messages,
     state,
+    saysBytes(payload) {
+      respond({});
+      stream.write(frame(payload));
+    },
     says(msg, more = {}) {
       respond();
       stream.write(frame(toBinary(GatewayKasResponseSchema, create(GatewayKasResponseSchema, { msg })), more));
