@@ -206,12 +206,15 @@ const [TUNNEL_READY = Buffer.of(), ...ANSWER] = said;
 const NO_TUNNEL = Buffer.from('3200', 'hex');
 
 /** Ours, and what stands in its Redis of agent 1 before anybody asks for it. */
-async function oursBeside(t: TestContext, entries: (redis: TestRedis) => Promise<void>): Promise<Nodes> {
+async function oursBeside(
+  t: TestContext,
+  entries: (redis: TestRedis) => Promise<void>,
+): Promise<Nodes & { readonly redis: TestRedis }> {
   const redis = await startRedis(t);
   const nodes = await startNodes({ nodes: [{}], redis, backend: await startBackend() });
   t.after(() => nodes.stop());
   await entries(redis);
-  return nodes;
+  return { ...nodes, redis };
 }
 
 async function played(t: TestContext, onCall: (call: PlayedCall) => void) {
@@ -239,30 +242,17 @@ describe('beside nodes of 2023', { skip: noRedis, timeout: 60_000 }, () => {
     const wrong = await played(t, (call) => call.refuses(14, 'asked'));
     const right = await played(t, ready);
     const other = (suffix: string) => `${wrong.url}/${suffix}`;
-    let redis: TestRedis | undefined;
     const soon = Buffer.from(toBinary(ExpiringValueSchema, create(ExpiringValueSchema, { expiresAt: inMinutes(5) })));
     const past = Buffer.from(toBinary(ExpiringValueSchema, create(ExpiringValueSchema, { expiresAt: inMinutes(-5) })));
-    const nodes = await oursBeside(t, async (itsRedis) => {
-      redis = itsRedis;
+    const nodes = await oursBeside(t, async (redis) => {
       const key = tunnelsKey(1);
-      await itsRedis.ask(
-        'HSET',
-        key,
-        wrong.url,
-        past,
-        other('a'),
-        Buffer.of(0xff, 0xff),
-        other('b'),
-        '',
-        'ab:cd',
-        soon,
-      );
+      await redis.ask('HSET', key, wrong.url, past, other('a'), Buffer.of(0xff, 0xff), other('b'), '', 'ab:cd', soon);
       // A field that is not known yet (15, of length 3) spoils nothing.
-      await itsRedis.ask('HSET', key, right.url, Buffer.concat([soon, Buffer.from('7a03010203', 'hex')]));
+      await redis.ask('HSET', key, right.url, Buffer.concat([soon, Buffer.from('7a03010203', 'hex')]));
     });
     assert.equal((await nodes.ask(0, asked)).text, body);
     assert.equal(wrong.calls.length, 0);
-    const fields = async () => ((await redis?.ask('HKEYS', tunnelsKey(1))) as Buffer[]).map(String);
+    const fields = async () => ((await nodes.redis.ask('HKEYS', tunnelsKey(1))) as Buffer[]).map(String);
     await eventually('the expired one to be removed', async () => !(await fields()).includes(wrong.url));
     assert.ok((await fields()).includes(right.url));
   });
