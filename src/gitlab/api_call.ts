@@ -10,7 +10,7 @@ import { StatusCode } from '../runtime/status_code.ts';
 import type { CallOptions } from './client.ts';
 import { RequestTokens } from './request_token.ts';
 import { withRetries } from './retry.ts';
-import { TokenBucket } from './token_bucket.ts';
+import { type Queue, TokenBucket } from './token_bucket.ts';
 import type { HttpResponse, Transport } from './transport.ts';
 import { type Query, requestTarget } from './url.ts';
 
@@ -26,6 +26,8 @@ export interface ApiRequest {
   readonly raw?: boolean;
   /** Whether the call is repeated while GitLab is in trouble. */
   readonly retry: boolean;
+  /** Who waits for the answer; default: an agent, or nobody. */
+  readonly queue?: Queue;
 }
 
 export interface ApiCallerDeps {
@@ -74,7 +76,7 @@ export class ApiCaller {
       body: request.body,
     };
     const attempt = async () => {
-      await this.#limiter.take(signal);
+      await this.#limiter.take(signal, request.queue);
       // Headers are made for each attempt: a JWT could run out while waiting for the next.
       return transport.send({ ...sent, headers: this.#headers(request, { ...options, span }) }, signal);
     };

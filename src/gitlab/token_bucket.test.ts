@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { FakeClock } from '../runtime/fake_clock.ts';
-import { TokenBucket } from './token_bucket.ts';
+import { type Queue, TokenBucket } from './token_bucket.ts';
 
 const never = new AbortController().signal;
 
@@ -9,8 +9,8 @@ function setUp() {
   const clock = new FakeClock();
   const bucket = new TokenBucket(clock, { refillRatePerSecond: 10, bucketSize: 3 });
   const through: string[] = [];
-  const take = async (name: string, signal = never) => {
-    await bucket.take(signal);
+  const take = async (name: string, signal = never, queue?: Queue) => {
+    await bucket.take(signal, queue);
     through.push(name);
   };
   return { clock, bucket, through, take, settle: () => new Promise((resolve) => setImmediate(resolve)) };
@@ -48,6 +48,22 @@ test('nobody overtakes those who wait', async () => {
   void take('late');
   await settle();
   assert.deepEqual(through, ['a', 'b', 'c', 'd']);
+});
+
+test('people and agents take turns, however many of the others wait', async () => {
+  const { clock, through, take, settle } = setUp();
+  for (const name of ['1', '2', '3', 'a', 'b', 'c', 'd']) void take(name);
+  for (const name of ['P', 'Q', 'R']) void take(name, never, 'people');
+  clock.advance(300);
+  await settle();
+  assert.deepEqual(through.slice(3), ['P', 'a', 'Q']);
+  // The one queue has nobody for a while: the other one loses nothing.
+  for (let i = 0; i < 4; i++) {
+    clock.advance(100);
+    await settle();
+  }
+  assert.deepEqual(through.slice(6), ['b', 'R', 'c', 'd']);
+  assert.equal(clock.pendingTimers, 0);
 });
 
 test('who gives up leaves the turn to the next', async () => {

@@ -20,7 +20,7 @@ export async function allowedAgents(
   options: CallOptions,
 ): Promise<AllowedAgentsForJob> {
   const headers = { Accept: 'application/json', 'Job-Token': jobToken };
-  const response = await api.call({ method: 'GET', path: PATH, headers, retry: true }, options);
+  const response = await api.call({ method: 'GET', path: PATH, headers, retry: true, queue: 'people' }, options);
   const expected = { schema: AllowedAgentsForJobSchema, validate };
   return readAnswer(response, PATH, expected, options.signal, api.clock);
 }

@@ -30,7 +30,7 @@ export async function authorizeProxyUser(
   const message = create(AuthorizeProxyUserRequestSchema, { agentId, accessType, accessKey, csrfToken });
   const body = Buffer.from(toJsonString(AuthorizeProxyUserRequestSchema, message, { useProtoFieldName: true }));
   const headers = { Accept: 'application/json', 'Content-Type': 'application/json' };
-  const response = await api.call({ method: 'POST', path: PATH, headers, body, retry: true }, options);
+  const response = await api.call({ method: 'POST', path: PATH, headers, body, retry: true, queue: 'people' }, options);
   const expected = { schema: AuthorizeProxyUserResponseSchema, validate, readsReason: true };
   return readAnswer(response, PATH, expected, options.signal, api.clock);
 }
