@@ -31,6 +31,7 @@ export function registeredMetrics(): RegisteredMetric[] {
       connectedAgents: () => Promise.resolve(0),
       tunnels: () => ({ idle: 0, busy: 0, agents: 0 }),
       droppedLogLines: () => 0,
+      peers: () => 0,
       store: undefined,
     };
     const { registry } = createMetrics(observed, scope);

@@ -114,6 +114,7 @@ async function openFronts(
     connectedAgents: () => store.agentDirectory.count(),
     tunnels: () => tunnels.count(),
     droppedLogLines,
+    peers: () => others?.peers.size ?? 0,
     store: store.health,
   };
   const measure = config.server.metrics;

@@ -35,6 +35,8 @@ export interface Observed {
   connectedAgents(): Promise<number>;
   tunnels(): TunnelCounts;
   droppedLogLines(): number;
+  /** Other nodes that this one is connected to. */
+  peers(): number;
   /** Undefined: there is none that could be away. */
   readonly store: StoreHealth | undefined;
 }
@@ -84,6 +86,14 @@ export function createMetrics(observed: Observed, scope: Scope, measure = true):
     collect() {
       this.reset();
       this.inc(observed.droppedLogLines());
+    },
+  });
+  new Gauge({
+    name: 'gitlab_kas_peers',
+    help: 'Other nodes, and other workers, that this one has asked within the last hour.',
+    registers,
+    collect() {
+      this.set(observed.peers());
     },
   });
   createStoreMetrics(registry, observed.store);

@@ -151,7 +151,7 @@ interface Wanted {
 }
 
 /** Where a call of another node looks for a tunnel, and who ends its waiting. */
-interface Surroundings extends Pick<GatewayOptions, 'tunnels' | 'siblings'> {
+interface Surroundings extends Pick<GatewayOptions, 'tunnels' | 'siblings' | 'log'> {
   readonly waiting: Set<GatewayCall>;
   readonly leaving: () => boolean;
 }
@@ -162,6 +162,7 @@ class GatewayCall implements RequestSink, FrameSink {
   readonly #wanted: Wanted;
   readonly #tunnels: TunnelRegistry;
   readonly #siblings: Siblings | undefined;
+  readonly #log: Log;
   readonly #waiting: Set<GatewayCall>;
   readonly #leaving: () => boolean;
   readonly #gzip: boolean;
@@ -177,11 +178,12 @@ class GatewayCall implements RequestSink, FrameSink {
   #earlyBytes = 0;
   #callerDone = false;
 
-  constructor(call: ServerCall, wanted: Wanted, { tunnels, siblings, waiting, leaving }: Surroundings) {
+  constructor(call: ServerCall, wanted: Wanted, { tunnels, siblings, log, waiting, leaving }: Surroundings) {
     this.#call = call;
     this.#wanted = wanted;
     this.#tunnels = tunnels;
     this.#siblings = siblings;
+    this.#log = log;
     this.#waiting = waiting;
     this.#leaving = leaving;
     this.#gzip = /\bgzip\b/.test(call.metadata('grpc-accept-encoding') ?? '');
@@ -291,6 +293,14 @@ class GatewayCall implements RequestSink, FrameSink {
     this.#call.onDrain(() => agent.resume());
     this.#call.session.streamBusy();
     this.#agent = agent;
+    if (this.#log.debugEnabled) {
+      const fields = { agent_id: this.#wanted.agentId, remote_address: this.#call.session.remoteAddress };
+      this.#log.debug('Request of another node', {
+        ...methodFields(this.#call.path),
+        ...fields,
+        ...this.#call.trail(),
+      });
+    }
     const early = this.#early.splice(0);
     let ready = true;
     for (const [i, payload] of early.entries()) ready = agent.write(payload, i < early.length - 1 || this.#callerDone);

@@ -13,6 +13,7 @@ const observed = (agents: number) => ({
   tunnels: () => ({ idle: 2, busy: 1, agents }),
   store: undefined,
   droppedLogLines: () => 1,
+  peers: () => 0,
 });
 
 function setUp() {

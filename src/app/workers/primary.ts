@@ -69,6 +69,7 @@ export async function runPrimary(options: PrimaryOptions): Promise<void> {
       connectedAgents: () => store.agentDirectory.count(),
       tunnels: () => ({ idle: 0, busy: 0, agents: board.agents }),
       droppedLogLines,
+      peers: () => 0,
       store: store.health,
     };
     const metrics = createMetrics(observed, scope, config.server.metrics);

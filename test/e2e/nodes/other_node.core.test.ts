@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { test } from 'node:test';
 import { type Backend, startBackend } from '../../support/backend.ts';
+import { ask } from '../../support/http_client.ts';
 import { startNodes } from '../../support/nodes.ts';
 import { noRedis, startRedis } from '../../support/redis.ts';
 import { eventually } from '../../support/wait.ts';
@@ -55,6 +56,18 @@ for (const network of ['tcp', 'unix'] as const) {
       assert.equal(lines[0]?.kas_url, own?.url);
     });
 
+    await t.test('one id from the entry to GitLab and to the node that has the agent', async () => {
+      const token = 'pat:1:bob-pat'; // whom GitLab has not been asked about
+      await nodes.ask(1, { path: '/hello', token, headers: { 'x-request-id': 'from-outside:7' } });
+      const asked = nodes.gitlab.requestsTo('/authorize_proxy_user').at(-1);
+      assert.equal(asked?.headers['x-request-id'], 'from-outside:7');
+      const line = await nodes.servers[0]?.waitForLog(
+        'at the node with the agent',
+        ({ msg, correlation_id }) => msg === 'Request of another node' && correlation_id === 'from-outside:7',
+      );
+      assert.equal(line?.agent_id, 1);
+    });
+
     await t.test('a status of the cluster', async () => {
       const { status, text } = await nodes.ask(1, { path: '/missing' });
       assert.deepEqual([status, text], [404, 'no\n']);
@@ -87,6 +100,12 @@ for (const network of ['tcp', 'unix'] as const) {
       assert.equal(String(answer), 'SHOUT');
       socket.end();
       await once(socket, 'close');
+    });
+
+    await t.test('the metrics count the node that was asked', async () => {
+      const observability = nodes.servers[1]?.endpoints.observability ?? assert.fail();
+      const { text } = await ask(observability, { path: '/metrics' });
+      assert.match(text, /^gitlab_kas_peers 1$/m);
     });
 
     await t.test('many at once', async () => {

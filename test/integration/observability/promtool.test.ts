@@ -21,6 +21,7 @@ test('the page of metrics', { skip }, async () => {
     connectedAgents: () => Promise.resolve(1),
     tunnels: () => ({ idle: 1, busy: 2, agents: 1 }),
     droppedLogLines: () => 0,
+    peers: () => 0,
     store: undefined,
   };
   const metrics = createMetrics(observed, scope);
