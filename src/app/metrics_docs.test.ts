@@ -66,6 +66,30 @@ test('the alert rules', () => {
   for (const { alert, expr } of rules) check(alert, expr);
 });
 
+/** What the dashboards and alerts of GitLab.com ask of its agent server today. */
+const ASKED_BY_GITLAB = {
+  grpc_server_handled_total: ['grpc_type', 'grpc_service', 'grpc_method', 'grpc_code'],
+  grpc_server_handling_seconds: [],
+  grpc_server_requests_in_flight: ['grpc_service', 'grpc_method'],
+  limiter_block_duration_milliseconds: ['limiter_name', 'allowed'],
+  tunnel_routing_duration_seconds: ['status'],
+  tunnel_routing_timeout_connected_recently_total: [],
+  tunnel_routing_timeout_not_connected_recently_total: [],
+  gitlab_build_info: ['version'],
+  'registry_async_submission_…': [],
+  'job_router_admission_control_…': [],
+};
+
+test('what GitLab’s own dashboards ask for is served, or the page says why it is not', () => {
+  const page = readFileSync(new URL('../../docs/metrics.md', import.meta.url), 'utf8');
+  const notHere = page.split(/^## Not here$/m)[1]?.split(/^## /m)[0] ?? '';
+  for (const [name, labels] of Object.entries(ASKED_BY_GITLAB)) {
+    const metric = metrics.get(name);
+    if (metric === undefined) assert.ok(notHere.includes(`\`${name}\``), `${name} is missing, and not explained`);
+    else for (const label of labels) assert.ok(metric.labelNames.includes(label), `${name} lacks ${label}`);
+  }
+});
+
 test('a name that is wrong is found', () => {
   for (const expression of [
     'rate(gitlab_kas_nonsense_total[5m])',

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { MethodMetrics } from '../observability/grpc_metrics.ts';
 import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
+import { methodFields } from '../observability/method_fields.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -60,6 +61,11 @@ export function createGrpcServer(
       call.span = tracer.start(name, 'server', { continued: call.metadata('traceparent') }, { 'rpc.method': name });
     }
     if (method === undefined) {
+      const { log } = options;
+      if (log.debugEnabled) {
+        const fields = { ...methodFields(path), remote_address: session.remoteAddress };
+        log.debug('Unknown gRPC method', { ...fields, ...call.trail() });
+      }
       call.end(unknownMethod(path, services));
       return;
     }

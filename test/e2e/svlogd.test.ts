@@ -12,7 +12,7 @@ import { which } from '../support/launch.ts';
 import type { LogLine } from '../support/server.ts';
 
 const skip = which('svlogd') === undefined && 'no svlogd here: install it (Debian: runit)';
-const REQUESTS = 600;
+const REQUESTS = 300;
 
 /** Each file is a few dozen lines long, and all are kept. */
 const SVLOGD_CONFIG = 's20000\nn1000\n';

@@ -342,6 +342,26 @@ describe('workers that die', { skip }, () => {
     await cluster.stop();
   });
 
+  test('meanwhile the server is not ready, and says so once', async () => {
+    const server = await startServer({ config: twoWorkers });
+    const [victim = 0] = childrenOf(server.pid);
+    process.kill(victim, 'SIGKILL');
+    const unready = await eventually('the probe to say no', async () => {
+      const answer = await ask(server.endpoints.observability, { path: '/readiness' });
+      return answer.status === 500 && answer.text.includes('has ended') && answer.text;
+    });
+    assert.match(unready, /^worker [12]: has ended, is started again\n$/);
+    await eventually('readiness', async () => (await readiness(server.endpoints)) === 200);
+    await server.stop();
+    const told = server.log.filter(
+      ({ msg, error }) => msg === 'ReadinessProbe failed' && /has ended/.test(String(error)),
+    );
+    assert.deepEqual(
+      told.map(({ level, mod_name: name, error }) => [level, name, error]),
+      [['error', 'observability', unready.trim()]],
+    );
+  });
+
   test('the configuration is the one of the start, whatever the file has become', async () => {
     const cluster = await start();
     const { server } = cluster;

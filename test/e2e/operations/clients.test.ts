@@ -99,6 +99,18 @@ trouble('An agent speaks cleartext to a port with TLS', async (shown) => {
   });
 });
 
+trouble('An agent asks for what this server does not have', async (shown) => {
+  await withServer({}, async (server) => {
+    const agent = await grpcConnection(server.endpoints.agent);
+    const call = agent.call('/gitlab.agent.managed_resources.rpc.Provisioner/EnsureEnvironment');
+    const { code, message } = await call.status;
+    assert.equal(code, 12);
+    shows(message, shown);
+    await logs(server, shown);
+    agent.close();
+  });
+});
+
 trouble('An agent connects too often', async (shown) => {
   const config = { agent: { listen: { connections_per_token_per_minute: 1 } } };
   await withServer({ config }, async (server) => {
