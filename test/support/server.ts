@@ -61,7 +61,10 @@ export interface RunningServer {
   /** Resident memory in bytes. */
   residentBytes(): number;
   signal(name: NodeJS.Signals): void;
-  /** SIGTERM; asserts that the process ends with 0 in time, that each log line is JSON and that no secret is in the log. */
+  /**
+   * SIGTERM; asserts that the process ends with 0 in time, that each log line is JSON, that no secret is in the log, and that
+   * nothing is on standard output.
+   */
   stop(withinMs?: number): Promise<void>;
   /** For tests in which the end is of no interest. */
   kill(): Promise<void>;
@@ -201,6 +204,7 @@ function watch(child: ChildProcess, folder: string, configFile: string, places: 
       try {
         assert.equal(await within('the server’s end', withinMs, exited), 0, out.stderr().slice(-4000));
         assertCleanLog(log);
+        assert.equal(out.stdout(), '', 'everything goes to standard error');
       } finally {
         child.kill('SIGKILL');
         remove();
