@@ -41,7 +41,7 @@ export class AgentProof {
   #ask(call: ServerCall, token: string): void {
     const { session } = call;
     this.#sessions.set(session, 'asking');
-    this.#agents.authenticate(token, call.onBehalf(session.scope.signal)).then(
+    this.#agents.authenticate(token, { ...call.onBehalf(session.scope.signal), method: call.path }).then(
       () => {
         this.#sessions.delete(session);
         session.prove();

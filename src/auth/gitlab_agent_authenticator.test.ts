@@ -67,14 +67,21 @@ test('any other failure is unavailable to the agent and whole in the log, once f
   const { agents, lines } = setUp(() => Promise.reject(failure));
   const unavailable = { code: StatusCode.Unavailable, message: 'unavailable' };
   await Promise.all([
-    assert.rejects(agents.authenticate('token', { ...never, correlationId: 'id-1' }), unavailable),
+    assert.rejects(agents.authenticate('token', { ...never, correlationId: 'id-1', method: '/s/M' }), unavailable),
     assert.rejects(agents.authenticate('token', never), unavailable),
   ]);
   assert.deepEqual(lines, [
     {
       level: 'error',
       message: 'GetAgentInfo()',
-      fields: { error: 'connect ECONNREFUSED', hint: 'is it up?', correlation_id: 'id-1', trace_id: undefined },
+      fields: {
+        grpc_service: 's',
+        grpc_method: 'M',
+        error: 'connect ECONNREFUSED',
+        hint: 'is it up?',
+        correlation_id: 'id-1',
+        trace_id: undefined,
+      },
     },
   ]);
 });

@@ -4,6 +4,7 @@ import type { CallOptions, GitLabClient } from '../gitlab/client.ts';
 import { GitLabError } from '../gitlab/gitlab_error.ts';
 import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
+import { methodFields } from '../observability/method_fields.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
@@ -76,6 +77,7 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
       if (!options.signal.aborted && refusal(error) === undefined) {
         const hint = error instanceof AppError ? error.hint : undefined;
         this.#log.error('GetAgentInfo()', {
+          ...(options.method !== undefined && methodFields(options.method)),
           error: errorText(error),
           hint: hint ?? Hint.gitlab,
           correlation_id: options.correlationId,

@@ -26,7 +26,7 @@ export async function authenticatePersistently(
   try {
     for (let delayMs = FIRST_RETRY_MS; !waiting.closed; delayMs = Math.min(LAST_RETRY_MS, 2 * delayMs)) {
       try {
-        return await agents.authenticate(token, call.onBehalf(waiting.signal));
+        return await agents.authenticate(token, { ...call.onBehalf(waiting.signal), method: call.path });
       } catch (error) {
         if (waiting.closed) return undefined;
         if (!(error instanceof AppError) || error.code !== StatusCode.Unavailable) throw error;

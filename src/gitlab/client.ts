@@ -15,6 +15,8 @@ export interface CallOptions extends RequestContext {
   readonly signal: AbortSignal;
   /** Sent as X-Request-Id, which GitLab may take as the correlation id of its own log lines (docs/protocol/logs.md). */
   readonly correlationId?: string | undefined;
+  /** The method of ours that asks, with leading slash, for the log. */
+  readonly method?: string | undefined;
 }
 
 export interface ProxyUserQuestion {

@@ -108,7 +108,10 @@ export class ConfigurationStream {
   async #authenticate(): Promise<AgentInfo | number> {
     const { agents } = this.#deps;
     try {
-      return agents.peek(this.#token) ?? (await agents.authenticate(this.#token, this.#asking()));
+      return (
+        agents.peek(this.#token) ??
+        (await agents.authenticate(this.#token, { ...this.#asking(), method: this.#call.path }))
+      );
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== StatusCode.Unavailable) throw error;
       return this.#gitlabBackoff.nextMs();

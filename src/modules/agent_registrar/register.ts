@@ -70,7 +70,8 @@ async function change(
   apply: (connection: AgentConnection) => Promise<void>,
 ): Promise<void> {
   const { id: agentId, projectId } =
-    agents.peek(token) ?? (await agents.authenticate(token, call.onBehalf(call.session.scope.signal)));
+    agents.peek(token) ??
+    (await agents.authenticate(token, { ...call.onBehalf(call.session.scope.signal), method: call.path }));
   try {
     await apply({ agentId, projectId, connectionId: request.podId });
   } catch (error) {
