@@ -32,6 +32,16 @@ test('a message is percent-encoded where it is no printable ASCII', () => {
   }
 });
 
+test('a message that no header could carry is cut, not within a character', () => {
+  const whole = 'x'.repeat(3072);
+  assert.equal(encodeGrpcMessage(whole), whole);
+  assert.equal(encodeGrpcMessage(`${whole}x`), `${'x'.repeat(3069)}...`);
+  const cut = encodeGrpcMessage('€'.repeat(100_000));
+  assert.equal(decodeURIComponent(cut), `${'€'.repeat(341)}...`);
+  const long = { code: StatusCode.Aborted, message: 'x', details: Buffer.alloc(3073) };
+  assert.deepEqual(Object.keys(statusTrailers(long)), ['grpc-status', 'grpc-message']);
+});
+
 test('a timeout is a number of at most eight digits with its unit', () => {
   const cases: [string | undefined, number | undefined][] = [
     ['1H', 3_600_000],

@@ -1,6 +1,12 @@
 import type { OutgoingHttpHeaders } from 'node:http2';
 import type { GrpcStatus } from './status.ts';
 
+/** Encoded. nginx takes 4 KiB of headers from gRPC servers, GitLab's gRPC library 8. */
+const MAX_MESSAGE = 3072;
+const CUT = '...';
+/** In base64; agents' own words, which are not needed to understand the status. */
+const MAX_DETAILS = 4096;
+
 /**
  * The trailers that carry a status (docs/protocol/grpc.md, status). `grpc-message` is always there, empty for OK, because
  * that is what agents have always been sent.
@@ -11,19 +17,30 @@ export function statusTrailers(status: GrpcStatus): OutgoingHttpHeaders {
     'grpc-message': encodeGrpcMessage(status.message),
   };
   if (status.details !== undefined) {
-    trailers['grpc-status-details-bin'] = Buffer.from(status.details).toString('base64').replace(/=+$/, '');
+    const details = Buffer.from(status.details).toString('base64').replace(/=+$/, '');
+    if (details.length <= MAX_DETAILS) trailers['grpc-status-details-bin'] = details;
   }
   return trailers;
 }
 
-/** Percent-encodes what is no printable ASCII, and `%` itself, byte by byte of the UTF-8 form. */
+/**
+ * Percent-encodes what is no printable ASCII, and `%` itself, byte by byte of the UTF-8 form. A text that is too long for a header
+ * is cut: the header would not be sent, or not be taken, and the whole connection would end with it.
+ */
 export function encodeGrpcMessage(message: string): string {
-  if (!/[^ -$&-~]/.test(message)) return message;
+  if (message.length <= MAX_MESSAGE && !/[^ -$&-~]/.test(message)) return message;
   let encoded = '';
-  for (const byte of Buffer.from(message)) {
-    const plain = byte >= 0x20 && byte <= 0x7e && byte !== 0x25;
-    encoded += plain ? String.fromCharCode(byte) : `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
+  for (const char of message) {
+    const next = /[ -$&-~]/.test(char) ? char : percentEncoded(char);
+    if (encoded.length + next.length > MAX_MESSAGE - CUT.length) return encoded + CUT;
+    encoded += next;
   }
+  return encoded;
+}
+
+function percentEncoded(char: string): string {
+  let encoded = '';
+  for (const byte of Buffer.from(char)) encoded += `%${byte.toString(16).toUpperCase().padStart(2, '0')}`;
   return encoded;
 }
 

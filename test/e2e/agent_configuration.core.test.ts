@@ -270,6 +270,23 @@ describe('agent configuration', () => {
     );
   });
 
+  test('problems that are longer than any header end the stream, not the connection', async () => {
+    const other = open((await newAgent()).token);
+    for (const content of ['x'.repeat(130_000), `ci_access: {projects: [${'{id: ""},'.repeat(10_000)}]}`]) {
+      const agent = await newAgent();
+      await agent.write(content);
+      const call = open(agent.token);
+      assert.match(await refusal(call), /^9 Config: (failed to parse|invalid) agent configuration: .{1000,}\.\.\.$/);
+      const { error } = await server.waitForLog(
+        'the problem',
+        ({ msg, agent_id }) => msg === 'Config: failed to fetch' && agent_id === agent.id,
+      );
+      assert.ok(String(error).length < 4096);
+    }
+    assert.equal(other.stream.closed, false);
+    other.cancel();
+  });
+
   test('Gitaly goes down and comes back: agents stay, and get what is new within seconds', async () => {
     const agent = await newAgent();
     const first = await agent.write('');
