@@ -11,7 +11,7 @@ import { StatusCode } from '../runtime/status_code.ts';
 import type { ErrorCache } from '../store/error_cache.ts';
 import { abortError } from './abort_error.ts';
 import type { AgentAuthenticator, AgentInfo } from './agent_authenticator.ts';
-import { type HandOver, LookupCache } from './lookup_cache.ts';
+import { LookupCache, type Sharing } from './lookup_cache.ts';
 import type { AnswerSeal } from './sealed_answer.ts';
 
 /** Asks GitLab who an agent is (docs/protocol/authentication.md). */
@@ -37,7 +37,7 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
         errorKind: 'agent_info_errs',
         ttlMs: deps.infoCacheTtlMs,
         errorTtlMs: deps.infoCacheErrorTtlMs,
-        handOver: deps.seal && handOverBy(deps.seal),
+        sharing: deps.seal && sharingBy(deps.seal),
       },
       deps,
     );
@@ -90,7 +90,7 @@ export class GitLabAgentAuthenticator implements AgentAuthenticator {
 }
 
 /** In the form in which GitLab's answer came. */
-function handOverBy(seal: AnswerSeal): HandOver<AgentInfo> {
+function sharingBy(seal: AnswerSeal): Sharing<AgentInfo> {
   return {
     kind: 'agent_info',
     seal,

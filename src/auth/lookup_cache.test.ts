@@ -164,7 +164,7 @@ test('a store in trouble is reported and done without', async () => {
     get: () => Promise.reject(new Error('store down')),
     set: () => Promise.reject(new Error('store down')),
     look: () => Promise.reject(new Error('store down')),
-    leaveBehind: () => Promise.reject(new Error('store down')),
+    share: () => Promise.reject(new Error('store down')),
   };
   const { asked, get, settle, lines } = setUp({ errors: broken });
   const refused = get('a');
@@ -190,7 +190,7 @@ test('who was accepted a while ago is not looked for among those that were refus
     },
     set: (kind, hash, error, ttlMs) => errorCache.set(kind, hash, error, ttlMs),
     look: (kinds, hash) => errorCache.look(kinds, hash),
-    leaveBehind: () => Promise.resolve(),
+    share: () => Promise.resolve(),
   };
   const { clock, asked, get, settle } = setUp({ errors });
   const accepted = get('a');
@@ -231,6 +231,7 @@ function twoNodes(secrets = [1, 1]) {
   const clock = new FakeClock();
   const { log, lines } = recordingLog();
   const left = new Map<string, Buffer>();
+  const shared: number[] = [];
   const memory = createMemoryStore({ clock }).errorCache;
   const errors: ErrorCache = {
     get: (kind, hash) => memory.get(kind, hash),
@@ -239,34 +240,35 @@ function twoNodes(secrets = [1, 1]) {
       error: await memory.get(kind, hash),
       answer: left.get(hash.toString('hex')),
     }),
-    async leaveBehind(_kinds, answers) {
+    async share(_kinds, answers) {
+      shared.push(answers.length);
       for (const { hash, answer } of answers) left.set(hash.toString('hex'), answer);
     },
   };
   const node = (secret: number, ttlMs: number) => {
-    const handOver = {
+    const sharing = {
       kind: 'agent_info',
       seal: new AnswerSeal(new Secret(Buffer.alloc(32, secret)), 'agent_info', { clock, random }),
       encode: (answer: string) => Buffer.from(answer),
       decode: (bytes: Buffer) => bytes.toString(),
     };
     return new LookupCache<string>(
-      { errorKind: 'agent_info_errs', ttlMs, errorTtlMs: 1000, handOver },
+      { errorKind: 'agent_info_errs', ttlMs, errorTtlMs: 1000, sharing },
       { clock, errors, log },
     );
   };
   const [a = 0, b = 0] = secrets;
-  return { leaving: node(a, 60_000), other: node(b, 30_000), clock, lines, errors };
+  return { leaving: node(a, 60_000), other: node(b, 30_000), clock, lines, errors, left, shared };
 }
 
 const answering = (key: string, answer: string) => ({ key, ask: () => Promise.resolve(answer) });
 const notAsked = (key: string) => ({ key, ask: () => Promise.reject(new Error('GitLab is asked')) });
 
-test('what a node leaves behind another one need not ask for, for as long as both would remember it', async () => {
+test('what GitLab said to one node another one need not ask for, for as long as both would remember it', async () => {
   const { leaving, other, clock } = twoNodes();
   await leaving.get(answering('a', 'yes'), never);
-  clock.advance(20_000);
-  assert.equal(await leaving.handOver(), 1);
+  await assert.rejects(other.get(notAsked('a'), never), /GitLab is asked/, 'it is shared with others, a second later');
+  clock.advance(1000);
   assert.equal(await other.get(notAsked('a'), never), 'yes');
   assert.equal(other.peek('a'), 'yes');
   clock.advance(29_999);
@@ -280,7 +282,6 @@ test('an answer holds for as long as the node that had it would have remembered 
   const { leaving, other, clock } = twoNodes();
   await leaving.get(answering('a', 'yes'), never);
   clock.advance(50_000);
-  await leaving.handOver();
   assert.equal(await other.get(notAsked('a'), never), 'yes');
   clock.advance(9999);
   assert.equal(other.peek('a'), 'yes');
@@ -288,23 +289,33 @@ test('an answer holds for as long as the node that had it would have remembered 
   assert.equal(other.peek('a'), undefined);
 });
 
-test('what has run out is not handed over, and a refusal counts more than an answer', async () => {
-  const { leaving, other, clock, errors } = twoNodes();
+test('answers of one second are shared together, once, and not by who has them from another node', async () => {
+  const { leaving, other, clock, shared } = twoNodes();
+  for (const key of ['a', 'b']) await leaving.get(answering(key, 'yes'), never);
+  clock.advance(1000);
+  await other.get(notAsked('a'), never);
+  clock.advance(5000);
+  assert.deepEqual(shared, [2]);
+  await leaving.get(answering('c', 'yes'), never);
+  clock.advance(1000);
+  assert.deepEqual(shared, [2, 1]);
+});
+
+test('a node that leaves shares once more all that holds; a refusal counts more than an answer', async () => {
+  const { leaving, other, clock, errors, left } = twoNodes();
   await leaving.get(answering('old', 'yes'), never);
   clock.advance(60_000);
   await leaving.get(answering('new', 'yes'), never);
+  clock.advance(1000);
+  left.clear();
   assert.equal(await leaving.handOver(), 1);
   await assert.rejects(other.get(notAsked('old'), never), /GitLab is asked/);
-  await errors.set(
-    'agent_info_errs',
-    Buffer.from(tokenKey('new'), 'base64'),
-    { status: 401, path: '', reason: '' },
-    1000,
-  );
+  const hash = Buffer.from(tokenKey('new'), 'base64');
+  await errors.set('agent_info_errs', hash, { status: 401, path: '', reason: '' }, 1000);
   await assert.rejects(other.get(notAsked('new'), never), { status: 401 });
 });
 
-test('what a node with another secret has left behind is nothing', async () => {
+test('what a node with another secret has shared is nothing', async () => {
   const { leaving, other, lines } = twoNodes([1, 2]);
   await leaving.get(answering('a', 'yes'), never);
   await leaving.handOver();
@@ -312,13 +323,9 @@ test('what a node with another secret has left behind is nothing', async () => {
   assert.deepEqual(lines, []);
 });
 
-test('a store in trouble takes nothing over, and the leaving node goes on', async () => {
-  const { leaving, lines, errors } = twoNodes();
+test('a store in trouble takes nothing over, and the node goes on', async () => {
+  const { leaving, errors } = twoNodes();
   await leaving.get(answering('a', 'yes'), never);
-  errors.leaveBehind = () => Promise.reject(new Error('store down'));
+  errors.share = () => Promise.reject(new Error('store down'));
   assert.equal(await leaving.handOver(), 0);
-  assert.deepEqual(
-    lines.map(({ level, message }) => [level, message]),
-    [['warn', 'Failed to hand over what GitLab said of agents']],
-  );
 });

@@ -4,11 +4,13 @@ import type { Log } from '../observability/log.ts';
 import { errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { ExpiringMap } from '../runtime/expiring_map.ts';
-import type { ErrorCache } from '../store/error_cache.ts';
+import type { ErrorCache, SharedAnswer } from '../store/error_cache.ts';
 import type { AnswerSeal } from './sealed_answer.ts';
 import { SharedFlight } from './shared_flight.ts';
 import { tokenKey } from './token_hash.ts';
 
+/** Answers are shared together. A node that dies takes those of the last moments along. */
+const SHARE_EVERY_MS = 1000;
 /** Answers in memory at a time; each belongs to a credential that GitLab has accepted. */
 const MAX_ANSWERS = 100_000;
 
@@ -25,11 +27,11 @@ export interface LookupCacheOptions<V> {
   /** How long answers live; 0: nothing is cached, refusals neither. */
   readonly ttlMs: number;
   readonly errorTtlMs: number;
-  readonly handOver?: HandOver<V> | undefined;
+  readonly sharing?: Sharing<V> | undefined;
 }
 
-/** How answers go from a node that leaves to those that its agents go to. */
-export interface HandOver<V> {
+/** How answers go to other nodes. */
+export interface Sharing<V> {
   /** The store's name for the answers, e.g. `agent_info`. */
   readonly kind: string;
   readonly seal: AnswerSeal;
@@ -49,6 +51,9 @@ export class LookupCache<V> {
   readonly #answers: ExpiringMap<V>;
   /** Credentials that were good a while ago: what the store says of others, refusals, would not be about them. */
   readonly #accepted: ExpiringMap<true>;
+  /** Names of answers that GitLab has just given, and other nodes do not know yet. */
+  readonly #unshared = new Set<string>();
+  readonly #clock: Clock;
   readonly #flights = new Map<string, SharedFlight<V>>();
 
   constructor(
@@ -58,6 +63,7 @@ export class LookupCache<V> {
     this.#options = options;
     this.#errors = deps.errors;
     this.#log = deps.log;
+    this.#clock = deps.clock;
     this.#answers = new ExpiringMap(deps.clock, MAX_ANSWERS);
     this.#accepted = new ExpiringMap(deps.clock, MAX_ANSWERS);
   }
@@ -98,6 +104,7 @@ export class LookupCache<V> {
     try {
       const answer = await lookup.ask(signal);
       this.#accept(name, answer, this.#options.ttlMs);
+      this.#shareSoon(name);
       return answer;
     } catch (error) {
       this.#accepted.delete(name);
@@ -111,38 +118,50 @@ export class LookupCache<V> {
     this.#accepted.set(name, true, ttlMs + this.#options.ttlMs);
   }
 
+  #shareSoon(name: string): void {
+    if (this.#options.sharing === undefined) return;
+    if (this.#unshared.size === 0) this.#clock.startTimer(SHARE_EVERY_MS, () => void this.#share(this.#unshared));
+    this.#unshared.add(name);
+  }
+
   /**
-   * Leaves the answers of this node to others, as long as they hold. Never rejects.
+   * Shares all answers of this node, as long as each holds: those that were shared before may have been lost. Never rejects.
    * @returns how many that were
    */
-  async handOver(): Promise<number> {
-    const { handOver, errorKind } = this.#options;
-    if (handOver === undefined) return 0;
-    const { seal, kind } = handOver;
-    const answers = [...this.#answers.live()].map(({ key, value, leftMs }) => {
+  handOver(): Promise<number> {
+    return this.#share(undefined);
+  }
+
+  /** @param names which ones; default: all */
+  async #share(names: ReadonlySet<string> | undefined): Promise<number> {
+    const { sharing, errorKind } = this.#options;
+    if (sharing === undefined) return 0;
+    const { seal, kind, encode } = sharing;
+    const answers: SharedAnswer[] = [];
+    for (const { key, value, leftMs } of this.#answers.live(names)) {
       const hash = Buffer.from(key, 'base64');
-      return { hash, answer: seal.seal(hash, handOver.encode(value), leftMs), ttlMs: leftMs };
-    });
+      answers.push({ hash, answer: seal.seal(hash, encode(value), leftMs) });
+    }
+    this.#unshared.clear();
     try {
-      await this.#errors.leaveBehind({ errors: errorKind, answers: kind }, answers);
+      if (answers.length > 0) await this.#errors.share({ errors: errorKind, answers: kind }, answers);
       return answers.length;
-    } catch (error) {
-      this.#log.warn('Failed to hand over what GitLab said of agents', { error: errorText(error), hint: Hint.store });
-      return 0;
+    } catch {
+      return 0; // the store is in trouble, and says so itself
     }
   }
 
   /** What this node or another one has heard of it before. */
   async #look(hash: Buffer): Promise<GitLabError | { readonly answer: V; readonly ttlMs: number } | undefined> {
-    const { handOver, errorKind } = this.#options;
+    const { sharing, errorKind } = this.#options;
     try {
       const { error, answer = undefined } =
-        handOver === undefined
+        sharing === undefined
           ? { error: await this.#errors.get(errorKind, hash) }
-          : await this.#errors.look({ errors: errorKind, answers: handOver.kind }, hash);
+          : await this.#errors.look({ errors: errorKind, answers: sharing.kind }, hash);
       if (error !== undefined) return new GitLabError(error.status, error.path, error.reason);
-      const opened = answer && handOver?.seal.open(hash, answer);
-      return opened && handOver && { answer: handOver.decode(opened.answer), ttlMs: this.#atMost(opened.ttlMs) };
+      const opened = answer && sharing?.seal.open(hash, answer);
+      return opened && sharing && { answer: sharing.decode(opened.answer), ttlMs: this.#atMost(opened.ttlMs) };
     } catch (error) {
       this.#log.error('Failed to get cached error from Redis', { error: errorText(error), hint: Hint.store });
       return undefined;

@@ -40,11 +40,19 @@ export class ExpiringMap<V> {
     this.#sweepIn(ttlMs);
   }
 
-  /** Those whose time is not over, and how long each has left. */
-  *live(): Iterable<{ readonly key: string; readonly value: V; readonly leftMs: number }> {
+  /**
+   * Those whose time is not over, and how long each has left.
+   * @param keys of these alone
+   */
+  *live(
+    keys: Iterable<string> = this.#entries.keys(),
+  ): Iterable<{ readonly key: string; readonly value: V; readonly leftMs: number }> {
     const now = this.#clock.monotonicMs();
-    for (const [key, { value, expiresAtMs }] of this.#entries) {
-      if (expiresAtMs > now) yield { key, value, leftMs: expiresAtMs - now };
+    for (const key of keys) {
+      const entry = this.#entries.get(key);
+      if (entry !== undefined && entry.expiresAtMs > now) {
+        yield { key, value: entry.value, leftMs: entry.expiresAtMs - now };
+      }
     }
   }
 

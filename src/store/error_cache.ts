@@ -10,29 +10,25 @@ export interface CachedError {
 export interface LookupKinds {
   /** Of refusals, e.g. `agent_info_errs`. */
   readonly errors: string;
-  /** Of answers that a leaving node leaves behind, e.g. `agent_info`. */
+  /** Of answers that nodes share, e.g. `agent_info`. */
   readonly answers: string;
 }
 
 /** What an earlier question has brought. */
 export interface Known {
   readonly error?: CachedError | undefined;
-  /** As a node left it behind. */
+  /** As a node shared it. */
   readonly answer?: Buffer | undefined;
 }
 
 /** An answer for the node that will be asked next. */
-export interface LeftAnswer {
+export interface SharedAnswer {
   readonly hash: Buffer;
-  /** Others can read what is in the store: no secret may stand in it. */
+  /** Others can read what is in the store: no secret may stand in it. It says itself how long it holds. */
   readonly answer: Buffer;
-  readonly ttlMs: number;
 }
 
-/**
- * Refusals shared by all nodes, and answers that a node leaves behind. All methods reject if the store is in trouble; callers go
- * on without it.
- */
+/** Refusals and answers shared by all nodes. All methods reject if the store is in trouble; callers go on without it. */
 export interface ErrorCache {
   /**
    * @param kind which lookup it is, e.g. `agent_info_errs`
@@ -40,7 +36,7 @@ export interface ErrorCache {
    */
   get(kind: string, hash: Buffer): Promise<CachedError | undefined>;
   set(kind: string, hash: Buffer, error: CachedError, ttlMs: number): Promise<void>;
-  /** Like `get`, and for no more than `get` costs also what was left behind. */
+  /** Like `get`, and what was shared in the last five minutes, or a little longer. */
   look(kinds: LookupKinds, hash: Buffer): Promise<Known>;
-  leaveBehind(kinds: LookupKinds, answers: readonly LeftAnswer[]): Promise<void>;
+  share(kinds: LookupKinds, answers: readonly SharedAnswer[]): Promise<void>;
 }

@@ -24,13 +24,36 @@ const quick: ConfigTree = {
   observability: { logging: { level: 'info' } },
 };
 
-/** A node of thousands of agents leaves; the limits of calls to GitLab and Gitaly are the default ones. */
-export function measureLeaving(): Promise<Measured[]> {
+/** A node of thousands of agents leaves, or is killed; the limits of calls to GitLab and Gitaly are the default ones. */
+export async function measureLeaving(): Promise<Measured[]> {
+  return [...(await left()), ...(await killed())];
+}
+
+function killed(): Promise<Measured[]> {
   return withGitaly(async (owner, projectOf) => {
     const limits = { agents: AGENTS, listenGraceSeconds: GRACE_SECONDS, elsewhereWithinMs: 240_000 };
-    const { exitMs, status, elsewhereMs, load } = await leaveWithAgents(owner, { ...limits, projectOf });
+    const { elsewhereMs, load } = await leaveWithAgents(owner, { ...limits, signal: 'SIGKILL', projectOf });
+    return [
+      { what: `${AGENTS} agents are at the other node after kill -9`, value: seconds(elsewhereMs), goal: '' },
+      { what: `requests lost, of ${load.sent}`, value: String(load.lost.length), goal: 'those in flight' },
+      { what: 'the slowest of them', value: seconds(load.slowestMs), goal: '' },
+    ];
+  });
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`;
+}
+
+function left(): Promise<Measured[]> {
+  return withGitaly(async (owner, projectOf) => {
+    const limits = { agents: AGENTS, listenGraceSeconds: GRACE_SECONDS, elsewhereWithinMs: 240_000 };
+    const { exitMs, status, elsewhereMs, load } = await leaveWithAgents(owner, {
+      ...limits,
+      signal: 'SIGTERM',
+      projectOf,
+    });
     assert.equal(status, 0);
-    const seconds = (ms: number) => `${(ms / 1000).toFixed(1)} s`;
     const since = `since SIGTERM, ${GRACE_SECONDS} s of grace included`;
     for (const words of new Set(load.lost)) process.stderr.write(`lost: ${words}\n`);
     return [

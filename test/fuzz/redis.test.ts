@@ -181,7 +181,7 @@ async function define(): Promise<void> {
         [keys.tunnelNodes(hit)],
         [keys.podsOfAgent(hit)],
         [keys.podsOfProject(10n + hit)],
-        [keys.lookup(KIND, HASH)],
+        [keys.refusal(KIND, HASH)],
         minutes().map((minute) => keys.tokenCount(HASH, minute)),
       ];
       for (const [target, type] of choices) {
@@ -224,7 +224,7 @@ async function define(): Promise<void> {
       damages().map((damage) => damaged(realRefusal, damage)),
     ),
     async (garbage) => {
-      await ask('SET', keys.lookup(KIND, HASH), garbage);
+      await ask('SET', keys.refusal(KIND, HASH), garbage);
       const found = await errorCache.get(KIND, HASH);
       if (found !== undefined) {
         assert.deepEqual(
@@ -251,8 +251,8 @@ async function define(): Promise<void> {
     ),
     async (garbage) => {
       const kinds = { errors: KIND, answers: 'agent_info' };
-      await ask('DEL', keys.lookup(KIND, HASH));
-      await ask('SET', keys.lookup('agent_info', HASH), garbage);
+      await ask('DEL', keys.refusal(KIND, HASH));
+      await ask('SET', keys.refusal('agent_info', HASH), garbage);
       const known = await errorCache.look(kinds, HASH);
       assert.equal(known.error, undefined);
       const opened = seal.open(HASH, known.answer ?? Buffer.alloc(0));

@@ -17,6 +17,7 @@ const FIRST = 100_000;
 const ASKED = 16;
 
 export interface LeavingNode {
+  readonly signal: 'SIGTERM' | 'SIGKILL';
   readonly agents: number;
   /** Where an agent's configuration is; default: nowhere that answers. */
   readonly projectOf?: (id: number) => AgentRow['project'];
@@ -41,7 +42,7 @@ export interface Left {
 }
 
 /**
- * A node that has all agents gets SIGTERM; another one, which knows none of them, gets them through a balancer that asks
+ * A node that has all agents gets the signal; another one, which knows none of them, gets them through a balancer that asks
  * `/readiness`, while requests to some of them go on.
  */
 export async function leaveWithAgents(t: Pick<TestContext, 'after'>, options: LeavingNode): Promise<Left> {
@@ -70,7 +71,7 @@ export async function leaveWithAgents(t: Pick<TestContext, 'after'>, options: Le
   await other.exited;
   const balancer = await startHaProxy(
     nodes.servers.map(({ endpoints }) => endpoints),
-    { connections: 4000 + agents },
+    { connections: 4000 + agents, redispatch: options.signal === 'SIGKILL' },
   );
   t.after(() => balancer.close());
   const fleet = await startFleet(balancer.agents, { agents, first: FIRST, parallel: 200 });
@@ -97,7 +98,7 @@ export async function leaveWithAgents(t: Pick<TestContext, 'after'>, options: Le
   const before = questions();
   const signalled = performance.now();
   const since = () => Math.round(performance.now() - signalled);
-  leaving.signal('SIGTERM');
+  leaving.signal(options.signal);
   const exit = leaving.exited.then((status) => ({ status, exitMs: since() }));
   await eventually(
     'all agents at the other node',

@@ -26,8 +26,8 @@ export class MemoryErrorCache implements ErrorCache {
     return Promise.resolve({ error: this.#errors.get(keyOf(errors, hash)) });
   }
 
-  /** Nobody comes after this process. */
-  leaveBehind(): Promise<void> {
+  /** There is nobody to share with. */
+  share(): Promise<void> {
     return Promise.resolve();
   }
 }

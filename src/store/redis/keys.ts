@@ -25,9 +25,13 @@ export class Keys {
     return Buffer.concat([Buffer.from(`${this.#prefix}:agent_limit:`), tokenHash, Buffer.of(0x3a, minute)]);
   }
 
-  /** @param kind of refusals, or of answers that were left behind */
-  lookup(kind: string, hash: Buffer): Buffer {
+  refusal(kind: string, hash: Buffer): Buffer {
     return Buffer.concat([Buffer.from(`${this.#prefix}:${kind}:`), hash]);
+  }
+
+  /** Answers that were shared in the `period`th five minutes since the epoch. */
+  answers(kind: string, period: number): Buffer {
+    return Buffer.from(`${this.#prefix}:${kind}:${period}`);
   }
 }
 

@@ -19,7 +19,7 @@ test('keys have ids in 8 bytes and hashes in 32', () => {
   assert.deepEqual(new Keys('ä').podsOfProject(-1n), name('ä:agent_tracker2:conn_by_project_id:', 'ffffffffffffffff'));
   assert.equal(keys.connectedAgents.toString(), 'gitlab-kas:agent_tracker2:connected_agents');
   assert.deepEqual(keys.tokenCount(hash, 42), name('gitlab-kas:agent_limit:', `${hash.toString('hex')}3a2a`));
-  assert.deepEqual(keys.lookup('agent_info_errs', hash), name('gitlab-kas:agent_info_errs:', hash.toString('hex')));
+  assert.deepEqual(keys.refusal('agent_info_errs', hash), name('gitlab-kas:agent_info_errs:', hash.toString('hex')));
 });
 
 test('values say when they expire', () => {

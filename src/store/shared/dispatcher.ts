@@ -2,7 +2,7 @@ import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { GitPushEventSchema } from '../../gen/gitlab/agent/event/event_pb.ts';
 import type { Link } from '../../runtime/link.ts';
 import type { AgentConnection } from '../agent_directory.ts';
-import type { CachedError, LeftAnswer, LookupKinds } from '../error_cache.ts';
+import type { CachedError, LookupKinds, SharedAnswer } from '../error_cache.ts';
 import type { Store } from '../store.ts';
 import { fromWire, toWire, type WireAgent } from './wire.ts';
 
@@ -22,9 +22,7 @@ export function serveStore(link: Link, store: AskedStore): () => void {
     errorCache.set(kind, hash, error, ttlMs),
   );
   link.on<[LookupKinds, Buffer]>('store.look', ([kinds, hash]) => errorCache.look(kinds, hash));
-  link.on<[LookupKinds, LeftAnswer[]]>('store.leaveBehind', ([kinds, answers]) =>
-    errorCache.leaveBehind(kinds, answers),
-  );
+  link.on<[LookupKinds, SharedAnswer[]]>('store.share', ([kinds, answers]) => errorCache.share(kinds, answers));
 
   const pods = async (found: ReturnType<typeof agentDirectory.byAgentIds>) => (await found).map(toWire);
   link.on<[WireAgent, number]>('store.register', ([agent, ttlMs]) => agentDirectory.register(fromWire(agent), ttlMs));

@@ -31,7 +31,7 @@ function errorsOver(link: Link): ErrorCache {
     get: (kind, hash) => link.call<CachedError | undefined>('store.getError', kind, hash),
     set: (kind, hash, error, ttlMs) => link.call('store.setError', kind, hash, error, ttlMs),
     look: (kinds, hash) => link.call<Known>('store.look', kinds, hash),
-    leaveBehind: (kinds, answers) => link.call('store.leaveBehind', kinds, answers),
+    share: (kinds, answers) => link.call('store.share', kinds, answers),
   };
 }
 

@@ -46,7 +46,7 @@ export function errorCacheContract(
     await cache.set('agent_info_errs', hash('a'), forbidden, 1000);
     const { error, answer } = await cache.look(kinds, hash('a'));
     assert.deepEqual([error, answer], [forbidden, undefined]);
-    await cache.leaveBehind(kinds, []);
+    await cache.share(kinds, []);
   });
 
   test(`${name}: the last error wins, with its own time`, async () => {

@@ -55,7 +55,7 @@ redisTest('keys of another type: read as failed, written around, and the others 
   for (const at of [minute, (minute + 1) % 60]) await redis.ask('HSET', keys.tokenCount(HASH, at), 'a', 'b');
   await redis.ask('SET', keys.tunnelNodes(1n), 'text');
   await redis.ask('SET', keys.podsOfAgent(1n), 'text');
-  await redis.ask('HSET', keys.lookup('agent_info_errs', HASH), 'a', 'b');
+  await redis.ask('HSET', keys.refusal('agent_info_errs', HASH), 'a', 'b');
   for (const id of [1n, 2n, 3n]) tunnelDirectory.announce(id);
   await agentDirectory.register({ ...pod, agentId: 1n }, 600_000);
   await agentDirectory.register({ ...pod, agentId: 2n }, 600_000);
@@ -86,7 +86,7 @@ redisTest('strings that are none of ours', async (t) => {
   assert.equal(await store.tokenLimiter.tryTake(HASH, 1), false, 'counted here');
   const other = toBinary(AnySchema, anyPack(GitPushEventSchema, create(GitPushEventSchema)));
   for (const value of [GARBAGE, '', 'text', Buffer.from(other)]) {
-    await redis.ask('SET', keys.lookup('agent_info_errs', HASH), value);
+    await redis.ask('SET', keys.refusal('agent_info_errs', HASH), value);
     assert.equal(await store.errorCache.get('agent_info_errs', HASH), undefined);
   }
 });

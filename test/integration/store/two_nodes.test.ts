@@ -36,32 +36,41 @@ redisTest('what one node announces, counts, refuses and publishes the other know
   assert.equal(await b.store.agentDirectory.count(), 1);
 });
 
-redisTest(
-  'answers that one node leaves behind the other one finds, with the refusals and until their time is over',
-  async (t) => {
-    const redis = await startRedis(t);
-    const [a, b] = [await connectedNode(t, reach(redis)), await connectedNode(t, reach(redis))];
-    const kinds = { errors: 'agent_info_errs', answers: 'agent_info' };
-    const hashOf = (i: number) => createHash('sha256').update(String(i)).digest();
-    const answers = Array.from({ length: 1200 }, (_, i) => ({
-      hash: hashOf(i),
-      answer: Buffer.of(i % 256),
-      ttlMs: 200 + i,
-    }));
-    await a.store.errorCache.leaveBehind(kinds, answers);
-    assert.deepEqual(await b.store.errorCache.look(kinds, hashOf(1199)), {
-      error: undefined,
-      answer: Buffer.of(1199 % 256),
-    });
-    const ttl = Number(await redis.ask('PTTL', keys.lookup('agent_info', hashOf(1199))));
-    assert.ok(ttl > 0 && ttl <= 1399, `${ttl}`);
-    const refusal = { status: 401, path: '/x', reason: '' };
-    await a.store.errorCache.set('agent_info_errs', hashOf(1199), refusal, 60_000);
-    assert.deepEqual((await b.store.errorCache.look(kinds, hashOf(1199))).error, refusal);
-    await delay(300);
-    assert.deepEqual(await b.store.errorCache.look(kinds, hashOf(0)), { error: undefined, answer: undefined });
-  },
-);
+redisTest('answers that one node shares the other one finds, with the refusals, for five to ten minutes', async (t) => {
+  const { a, b, redis, advance } = await twoNodes(t);
+  const kinds = { errors: 'agent_info_errs', answers: 'agent_info' };
+  const hashOf = (i: number) => createHash('sha256').update(String(i)).digest();
+  const answers = Array.from({ length: 250 }, (_, i) => ({ hash: hashOf(i), answer: Buffer.of(i) }));
+  await a.store.errorCache.share(kinds, answers);
+  const found = (i: number) => b.store.errorCache.look(kinds, hashOf(i));
+  assert.deepEqual(await found(249), { error: undefined, answer: Buffer.of(249) });
+  assert.deepEqual(await found(250), { error: undefined, answer: undefined });
+  const [name] = ((await redis.ask('KEYS', 'gitlab-kas:agent_info:*')) as Buffer[]).map(String);
+  assert.match(String(name), /^gitlab-kas:agent_info:\d+$/);
+  const ttl = Number(await redis.ask('PTTL', String(name)));
+  assert.ok(ttl > 590_000 && ttl <= 600_000, `${ttl}`);
+  const refusal = { status: 401, path: '/x', reason: '' };
+  await a.store.errorCache.set('agent_info_errs', hashOf(0), refusal, 60_000);
+  assert.deepEqual(await found(0), { error: refusal, answer: Buffer.of(0) });
+  await advance(300_000);
+  assert.deepEqual((await found(249)).answer, Buffer.of(249));
+  await advance(300_000);
+  assert.equal((await found(249)).answer, undefined);
+});
+
+redisTest('where answers should lie is something else: told of, and the refusal is found', async (t) => {
+  const { a, b, redis } = await twoNodes(t);
+  const kinds = { errors: 'agent_info_errs', answers: 'agent_info' };
+  const hash = Buffer.alloc(32, 1);
+  await a.store.errorCache.share(kinds, [{ hash, answer: Buffer.of(1) }]);
+  const [name] = ((await redis.ask('KEYS', 'gitlab-kas:agent_info:*')) as Buffer[]).map(String);
+  await redis.ask('SET', String(name), 'text');
+  const refusal = { status: 401, path: '/x', reason: '' };
+  await a.store.errorCache.set('agent_info_errs', hash, refusal, 60_000);
+  assert.deepEqual(await b.store.errorCache.look(kinds, hash), { error: refusal, answer: undefined });
+  await assert.rejects(a.store.errorCache.share(kinds, [{ hash, answer: Buffer.of(1) }]), /WRONGTYPE/);
+  assert.ok(a.lines.some(({ message }) => message === 'Failed to share what GitLab said'));
+});
 
 redisTest('a pod that starts again on the other node takes its own place, and is not brought back', async (t) => {
   const { a, b, advance } = await twoNodes(t);
