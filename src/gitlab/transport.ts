@@ -41,6 +41,8 @@ export interface Transport {
 const MAX_CONNECTIONS = 50;
 const IDLE_MS = 90_000;
 const RESPONSE_HEADER_TIMEOUT_MS = 20_000;
+/** The runtime's own 16 KiB are soon full of policies and feature flags. */
+const MAX_HEAD_BYTES = 1 << 20;
 
 /** Speaks HTTP/1.1 with the one origin of `options`, over connections that are kept. */
 export class HttpTransport implements Transport {
@@ -135,6 +137,7 @@ export class HttpTransport implements Transport {
     const [authorization] = viaProxy ? proxyAuthorization(proxy) : [];
     return httpRequest({
       agent: this.#agent,
+      maxHeaderSize: MAX_HEAD_BYTES,
       host: origin.hostname,
       method,
       path: viaProxy ? `${origin.origin}${target}` : target,

@@ -36,6 +36,14 @@ test('gzip is unpacked', async (t) => {
   assert.equal(answer.user?.username, 'alice');
 });
 
+test('an answer may have a long head', async (t) => {
+  const client = await serve(t, (_, response) => {
+    response.writeHead(200, { ...JSON_TYPE, 'gitlab-feature-flag': 'kas_x=true, '.repeat(8000) }).end(JOB);
+  });
+  const answer = await client.allowedAgents('job', patience());
+  assert.equal(answer.user?.username, 'alice');
+});
+
 test('a gzip bomb is refused', async (t) => {
   const bomb = gzipSync(Buffer.alloc(17 * 1024 * 1024));
   const client = await serve(t, (_, response) => {
