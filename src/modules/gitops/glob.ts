@@ -127,10 +127,10 @@ function firstBraces(glob: string, text: string): { start: number; end: number; 
 
 /** Where the class that begins at `start` ends; -1: nowhere. */
 function classEnd(text: string, start: number): number {
-  const first = /[!^]/.test(text[start + 1] ?? '') ? start + 2 : start + 1;
+  const first = text[start + 1] === '^' ? start + 2 : start + 1;
   for (let i = first; i < text.length; i++) {
     if (text[i] === '\\') i++;
-    else if (text[i] === ']' && i > first) return i;
+    else if (text[i] === ']') return i > first ? i : -1;
   }
   return -1;
 }
@@ -167,7 +167,7 @@ function steps(glob: string, pattern: string): Step[] {
 }
 
 function characterClass(glob: string, content: string): (char: string) => boolean {
-  const negated = /^[!^]/.test(content);
+  const negated = content.startsWith('^');
   const chars = Array.from((negated ? content.slice(1) : content).matchAll(/\\(.)|(.)/gsu), ([, escaped, plain]) => ({
     char: escaped ?? plain ?? '',
     dash: plain === '-',
@@ -175,7 +175,11 @@ function characterClass(glob: string, content: string): (char: string) => boolea
   const ranges: [string, string][] = [];
   for (let i = 0; i < chars.length; i++) {
     const low = chars[i]?.char ?? '';
-    const high = chars[i + 1]?.dash ? chars[i + 2]?.char : undefined;
+    const isRange = chars[i + 1]?.dash ?? false;
+    const high = isRange ? (chars[i + 2]?.char ?? '') : undefined;
+    // A dash or a bracket that means itself is written with a backslash.
+    if (chars[i]?.dash || (isRange && (high === '' || chars[i + 2]?.dash)))
+      throw new GlobError(glob, 'syntax error in pattern');
     if (high !== undefined) i += 2;
     if (high !== undefined && high < low) throw new GlobError(glob, 'syntax error in pattern');
     ranges.push([low, high ?? low]);

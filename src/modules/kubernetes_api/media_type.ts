@@ -56,11 +56,11 @@ function parseAccept(accept: string): Clause[] {
       if (equals === -1) continue;
       const name = piece.slice(0, equals).trim().toLowerCase();
       const value = piece.slice(equals + 1).trim();
-      if (name === 'q') quality = Number(value);
+      if (name === 'q') quality = Number(value) || 0;
       else parameters.set(name, value);
     }
-    // A quality of 0 means "not this one"; one that is no number says nothing.
-    if (quality > 0) clauses.push({ type: types[0]!, subtype: types[1] ?? '*', quality, parameters });
+    // API servers take a quality of 0, or one that is no number, for "rather something else".
+    clauses.push({ type: types[0]!, subtype: types[1] ?? '*', quality, parameters });
   }
   return clauses.sort((a, b) => b.quality - a.quality || wildcards(a) - wildcards(b));
 }

@@ -61,10 +61,7 @@ function pathOfOtherForm(target: string): string | undefined {
   if (target === '*') return target;
   const colon = target.indexOf(':');
   if (colon < 1) return undefined;
-  for (let i = 0; i < colon; i++) {
-    const c = target.charCodeAt(i) | 0x20;
-    if (c < 0x61 || c > 0x7a) return undefined;
-  }
+  if (!/^[a-z][a-z0-9+.-]*$/i.test(target.slice(0, colon))) return undefined;
   if (!target.startsWith('//', colon + 1)) return '';
   const slash = target.indexOf('/', colon + 3);
   return slash === -1 ? '' : target.slice(slash);

@@ -104,7 +104,9 @@ test('the first acceptable type by quality wins', () => {
     ['text/html', undefined],
     ['application', undefined],
     ['a/b/c', undefined],
-    ['application/json;q=x', undefined],
+    ['application/json;q=x', 'application/json'],
+    ['application/yaml;q=x, application/json;q=0.1', 'application/json'],
+    ['*/*;q=0', 'application/json'],
   ];
   for (const [accept, type] of cases) {
     const answer = respond({ accept });
