@@ -70,6 +70,30 @@ test('YAML says the same', () => {
   assert.deepEqual(parse(answer.body.toString()), JSON.parse(respond({}).body.toString()));
 });
 
+test('YAML is folded and quoted as by upstream’s library', () => {
+  // as sigs.k8s.io/yaml 1.3.0 writes it
+  const cases: [string, string][] = [
+    [
+      'HTTP->gRPC: failed to read gRPC response: rpc error: code = DeadlineExceeded desc = Agent connection not found. Is agent up to date and connected?',
+      'HTTP->gRPC: failed to read gRPC response: rpc error:\n  code = DeadlineExceeded desc = Agent connection not found. Is agent up to date and\n  connected?',
+    ],
+    ["it's: 'x'", "it''s: ''x''"],
+    [`${'x'.repeat(100)}  ${'y'.repeat(100)} z`, `${'x'.repeat(100)}  ${'y'.repeat(100)}\n  z`],
+  ];
+  for (const [message, written] of cases) {
+    const { body } = statusResponse({ status: 502, message }, { ...nobody, accept: 'application/yaml' }, 's');
+    const yaml = `apiVersion: v1\ncode: 502\nkind: Status\nmessage: 'GitLab Agent Server: ${written}'\nmetadata: {}\nstatus: Failure\n`;
+    assert.equal(body.toString(), yaml);
+    assert.equal(parse(yaml).message, `GitLab Agent Server: ${message}`);
+  }
+  const { body } = statusResponse(
+    { status: 401, message: 'a\nb\tc 😀' },
+    { ...nobody, accept: 'application/yaml' },
+    's',
+  );
+  assert.equal(parse(body.toString()).message, 'GitLab Agent Server: a\nb\tc 😀');
+});
+
 test('protobuf, long enough for lengths of two bytes, without a reason', () => {
   const message = 'x'.repeat(300);
   const asker = { ...nobody, accept: 'application/vnd.kubernetes.protobuf' };

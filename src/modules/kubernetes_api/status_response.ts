@@ -1,6 +1,6 @@
-import { stringify } from 'yaml';
 import { addCorsHeaders } from './cors.ts';
 import { negotiate, STATUS_MEDIA_TYPES, type StatusMediaType } from './media_type.ts';
+import { yaml } from './status_yaml.ts';
 
 /** A complete answer that this server gives itself. */
 export interface Answer {
@@ -53,7 +53,7 @@ const reasons = new Map([
 /** Of whoever is refused because there is too much to do. */
 const RETRY_AFTER_SECONDS = '1';
 
-interface Status {
+export interface Status {
   readonly kind: 'Status';
   readonly apiVersion: 'v1';
   readonly metadata: Record<string, never>;
@@ -121,7 +121,7 @@ function encode(status: Status, type: StatusMediaType, pretty: boolean): Buffer 
     case 'application/json':
       return Buffer.from(pretty ? json(status, 2) : `${json(status, 0)}\n`);
     case 'application/yaml':
-      return Buffer.from(stringify(status, { sortMapEntries: true, singleQuote: true, lineWidth: 0 }));
+      return Buffer.from(yaml(status));
     case 'application/vnd.kubernetes.protobuf':
       return encodeProtobuf(status);
   }
