@@ -52,6 +52,11 @@ export class RedisConnection {
     return this.#link !== undefined;
   }
 
+  /** For how long nothing was answered. */
+  get silentMs(): number {
+    return this.#link?.silentMs ?? Number.POSITIVE_INFINITY;
+  }
+
   /** Rejects with RedisError. Commands of one turn share a write, in their order. */
   async send(command: Command): Promise<Reply> {
     const link = this.#link;

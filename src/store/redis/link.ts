@@ -127,19 +127,20 @@ export class RedisLink {
   #watchFor(ms: number): void {
     this.#watch = this.#scope.timeout(ms, () => {
       this.#watch = undefined;
-      if (this.#silentMs < this.#answerTimeoutMs) this.#watchFor(this.#answerTimeoutMs - this.#silentMs);
+      if (this.silentMs < this.#answerTimeoutMs) this.#watchFor(this.#answerTimeoutMs - this.silentMs);
       // If this process had no time, the answer may have come long ago: first it is read.
       else setImmediate(() => this.#giveUp());
     });
   }
 
-  get #silentMs(): number {
-    return this.#scope.clock.monotonicMs() - this.#progressAtMs;
+  /** For how long it has answered nothing, though it was asked. */
+  get silentMs(): number {
+    return this.#waiting === 0 ? 0 : this.#scope.clock.monotonicMs() - this.#progressAtMs;
   }
 
   #giveUp(): void {
     if (this.#waiting === 0 || this.#watch !== undefined) return;
-    if (this.#silentMs < this.#answerTimeoutMs) this.#watchFor(this.#answerTimeoutMs - this.#silentMs);
+    if (this.silentMs < this.#answerTimeoutMs) this.#watchFor(this.#answerTimeoutMs - this.silentMs);
     else this.close(new RedisError(`no answer within ${this.#answerTimeoutMs} ms`));
   }
 

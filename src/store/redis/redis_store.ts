@@ -58,7 +58,7 @@ export function createRedisStore(deps: {
   const dialer = new RedisDialer(config, deps.env);
   const dial = (linkScope: Scope) => dialer.dial(linkScope);
   const trouble = new Trouble(log, scope.clock);
-  const patience = new Patience(scope, PATIENCE_MS);
+  const patience = new Patience(scope, PATIENCE_MS, () => redis.silentMs);
   const redis = new RedisConnection({
     ...{ dial, scope, log, random, onError },
     lostMessage: 'Redis is not there, going on without it',

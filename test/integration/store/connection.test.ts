@@ -153,15 +153,21 @@ redisTest('something that accepts and says nothing', async (t) => {
 redisTest('an answer that has come while this process had no time to read it is in time', async (t) => {
   const redis = await startRedis(t);
   const node = await connectedNode(t, { ...reach(redis), writeTimeoutMs: 300 });
+  const hash = Buffer.alloc(32, 1);
+  const kinds = { errors: 'agent_info_errs', answers: 'agent_info' };
+  await node.store.errorCache.share(kinds, [{ hash, answer: Buffer.of(1) }]);
   redis.freeze();
   const counted = node.store.agentDirectory.count();
+  // For this nobody would wait longer than a second.
+  const looked = node.store.errorCache.look(kinds, hash);
   await delay(50); // it is on its way
   // The event loop looks at timers before it reads, after this.
   await new Promise((resolve) => setImmediate(resolve));
   redis.thaw();
-  const busyUntil = performance.now() + 500;
+  const busyUntil = performance.now() + 1200;
   while (performance.now() < busyUntil);
   assert.equal(await counted, 0);
+  assert.deepEqual((await looked).answer, Buffer.of(1));
   await delay(100);
   assert.deepEqual(node.troubles, [undefined], 'the connection was kept');
 });
