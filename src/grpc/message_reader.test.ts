@@ -258,3 +258,22 @@ test('a limit of one’s own holds before and after decompression, and each mess
     [StatusCode.ResourceExhausted, StatusCode.ResourceExhausted],
   );
 });
+
+test('what is too large after decompression is refused with the size that it announces, or what is too much of it', () => {
+  const failures: GrpcStatus[] = [];
+  const handler = { messageRead: () => {}, readFailed: (status: GrpcStatus) => failures.push(status) };
+  const read = (zipped: Buffer) => {
+    const prefix = Buffer.from([1, 0, 0, 0, zipped.length]);
+    new MessageReader(handler, { maxBytes: 100, exceeded: () => {} }).push(Buffer.concat([prefix, zipped]));
+  };
+  const honest = gzipSync(Buffer.alloc(5000));
+  read(honest);
+  read(Buffer.concat([honest, gzipSync(Buffer.alloc(3))])); // the last member announces three bytes
+  assert.deepEqual(
+    failures.map(({ message }) => message),
+    [
+      'grpc: received message after decompression larger than max (5000 vs. 100)',
+      'grpc: received message after decompression larger than max (101 vs. 100)',
+    ],
+  );
+});

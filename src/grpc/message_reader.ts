@@ -170,9 +170,13 @@ export class MessageReader {
       this.#handler.messageRead(payload);
       return;
     }
-    const inflated = gunzip(payload, this.#limit.maxBytes);
+    const { maxBytes } = this.#limit;
+    const inflated = gunzip(payload, maxBytes);
     if (inflated === 'too large') {
-      this.#tooLarge(`grpc: received message after decompression larger than max ${this.#limit.maxBytes}`);
+      // As upstream's library, which stops reading behind the limit where less was announced.
+      const announced = payload.readUInt32LE(payload.length - 4);
+      const bytes = announced > maxBytes ? announced : maxBytes + 1;
+      this.#tooLarge(`grpc: received message after decompression larger than max (${bytes} vs. ${maxBytes})`);
     } else if (inflated === 'corrupt') {
       this.#fail(StatusCode.Internal, 'grpc: failed to decompress the received message: the gzip data is corrupt');
     } else this.#handler.messageRead(inflated);
