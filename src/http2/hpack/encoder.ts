@@ -19,7 +19,7 @@ const SENSITIVE = ['authorization', 'proxy-authorization', 'cookie', 'set-cookie
 /** No integer has more bytes: one that begins, and five that go on. */
 const INTEGER_BYTES = 6;
 /** Up to this length it is quicker to copy characters here than to call the runtime for it. */
-const SHORT_TEXT = 16;
+const SHORT_TEXT = 32;
 const SCRATCH_BYTES = 16384;
 const COLON = 0x3a;
 
