@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import process from 'node:process';
 import { test } from 'node:test';
 import { HpackPeer, hpackInteger, hpackString } from '../../../test/support/doubles/hpack_peer.ts';
-import { HpackDecoder, HpackError } from './decoder.ts';
+import { type HeaderListLimit, HpackDecoder, HpackError } from './decoder.ts';
 
 const USUAL = { bytes: 1 << 20, pairs: 2000 };
 const hex = (text: string) => Buffer.from(text.replaceAll(/\s/g, ''), 'hex');
@@ -335,13 +335,14 @@ test('a small field behind one that was too large does not make the list fit aga
 test('a byte for each 4 KiB of list builds nothing beyond the limit', () => {
   const decoder = new HpackDecoder();
   const peer = new HpackPeer();
+  const isRefused = (block: Buffer, limit: HeaderListLimit) => decoder.decode(block, limit) === undefined;
   decoder.decode(peer.field('n', 'v'.repeat(4063), { as: 'indexed', coded: false, refer: 0 }), USUAL);
   // 1 MiB of references to what is 4 GiB in all.
   const bomb = Buffer.alloc(1 << 20, 0xbe);
   const heap = process.memoryUsage().heapUsed;
-  assert.equal(decoder.decode(bomb, USUAL), undefined);
+  assert.ok(isRefused(bomb, USUAL));
   assert.ok(process.memoryUsage().heapUsed - heap < 8 << 20);
   // An empty name and value cost nothing on the wire, but a field each.
   decoder.decode(hex('400000'), USUAL);
-  assert.equal(decoder.decode(bomb, { bytes: Number.MAX_SAFE_INTEGER, pairs: 1000 }), undefined);
+  assert.ok(isRefused(bomb, { bytes: Number.MAX_SAFE_INTEGER, pairs: 1000 }));
 });

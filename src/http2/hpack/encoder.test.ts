@@ -79,6 +79,15 @@ test('strings of every length around where their writing changes', () => {
   }
 });
 
+test('blocks around the size of the first buffer', () => {
+  for (let length = 16384 - 40; length <= 16384; length++) {
+    const value = 'v'.repeat(length);
+    assert.deepEqual(decoded({ name: value, x: '1' }), ['name', value, 'x', '1']);
+    assert.deepEqual(decoded({ [value]: '1' }), [value, '1']);
+    assert.deepEqual(decoded({ a: value, ':status': 200 }), [':status', '200', 'a', value]);
+  }
+});
+
 test('many fields, more than the first buffer holds; a small block after a large one', () => {
   const headers = Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`name-${i}`, `value-${i}`]));
   assert.deepEqual(decoded(headers), Object.entries(headers).flat());
