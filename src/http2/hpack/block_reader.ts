@@ -52,6 +52,7 @@ export class BlockReader {
     const end = start + length;
     if (end > this.#block.length) throw new HpackError('a header block ends within a string');
     this.#at = end;
+    if (length === 0) return '';
     if (first < 0x80) return this.#block.toString('latin1', start, end);
     const room = mostDecoded(length);
     const to = room <= SCRATCH_BYTES ? scratch : Buffer.allocUnsafe(room);
