@@ -14,6 +14,7 @@ const layers: readonly (readonly string[])[] = [
   ['routing', 'http_over_grpc', 'rpc', 'auth', 'gitaly'],
   ['tunnel', 'store', 'gitlab'],
   ['grpc', 'net'],
+  ['http2'],
   ['observability', 'config'],
   ['runtime'],
   ['gen'],

@@ -1,5 +1,4 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { Http2ServerRequest, Http2ServerResponse } from 'node:http2';
 import type { UserAuthorizer } from '../auth/user_authorizer.ts';
 import type { KubernetesApiConfig } from '../config/config.ts';
 import type { AgentCaller } from '../grpc/call.ts';
@@ -9,12 +8,14 @@ import { ResponseHeaderFilter } from '../modules/kubernetes_api/response_headers
 import { statusResponse } from '../modules/kubernetes_api/status_response.ts';
 import { type Front, openFront } from '../net/front.ts';
 import type { FrontLimits } from '../net/gate.ts';
-import type { StreamHandler } from '../net/http2_server.ts';
+import type { StreamHandler } from '../net/http2_front.ts';
+import { Http2Messages } from '../net/http2_messages.ts';
 import type { Bind } from '../net/listen.ts';
 import type { Log } from '../observability/log.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { identity } from '../runtime/build_info.ts';
+import type { Clock } from '../runtime/clock.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
 import type { UsageCounters } from '../store/usage_counters.ts';
@@ -69,7 +70,7 @@ export async function openKubernetesApi(options: {
       request: (request, response) => proxy.request(request, response),
       shouldUpgrade: (request) => proxy.shouldUpgrade(request),
       upgrade: (request, socket, head, giveBack) => proxy.upgrade(request, socket, head, giveBack),
-      stream: (...stream) => overHttp2(proxy, ...stream),
+      stream: (...stream) => overHttp2(proxy, scope.clock, ...stream),
     },
     unknownAlpn: 'ignore',
     overloaded: overloadedAnswer(),
@@ -98,10 +99,16 @@ function overloadedAnswer(): string {
   return `${head}\r\n${body.toString()}`;
 }
 
-/** Node's classes for HTTP/2 do what those for HTTP/1.1 do, as far as the proxy goes, but have no type in common with them. */
-function overHttp2(proxy: ProxyHandler, ...[stream, headers, rawHeaders, session]: Parameters<StreamHandler>): void {
-  const request = new Http2ServerRequest(stream, headers, {}, rawHeaders) as unknown as IncomingMessage;
-  const response = new Http2ServerResponse(stream) as unknown as ServerResponse;
+/** They do what Node's classes for HTTP/1.1 do, as far as the proxy goes, but have no type in common with them. */
+function overHttp2(
+  proxy: ProxyHandler,
+  clock: Clock,
+  ...[stream, headers, rawHeaders, session]: Parameters<StreamHandler>
+): void {
+  const { request, response } = new Http2Messages(stream, headers, rawHeaders, clock);
   const declared = Number(headers['content-length'] ?? -1);
-  proxy.request(request, response, { bodyLength: stream.endAfterHeaders ? 0 : declared, session });
+  proxy.request(request as unknown as IncomingMessage, response as unknown as ServerResponse, {
+    bodyLength: request.complete ? 0 : declared,
+    session,
+  });
 }

@@ -43,7 +43,7 @@ test('a call without a token is refused', () => {
   const { method, log } = setUp(() => assert.fail('handled'));
   const { stream, session, status } = playedCall();
   const serve = createGrpcServer({ methods: [method], compress: false, log });
-  serve(stream.asServerStream, { ':method': 'POST', ':path': '/s/M', 'content-type': 'application/grpc' }, session);
+  serve(stream, { ':method': 'POST', ':path': '/s/M', 'content-type': 'application/grpc' }, session);
   assert.equal(status(), '16 Request unauthenticated with bearer');
 });
 

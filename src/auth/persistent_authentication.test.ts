@@ -76,7 +76,7 @@ test('a call that is over does not try on', async () => {
   const { agents, clock, stream, ask } = setUp(new ScriptedAgents(unavailable, agentInfo));
   const answer = ask();
   await nextTurn();
-  stream.emit('close');
+  stream.lose();
   assert.equal(await answer, undefined);
   clock.advance(10_000);
   await nextTurn();

@@ -1,4 +1,3 @@
-import { type ClientHttp2Stream, constants } from 'node:http2';
 import type { SecureContext } from 'node:tls';
 import {
   create,
@@ -13,6 +12,7 @@ import type { RateLimit } from '../config/config.ts';
 import type { GitalyInfo } from '../gen/gitlab/agent/entity/entity_pb.ts';
 import { TokenBucket } from '../gitlab/token_bucket.ts';
 import { readAnswers } from '../grpc/client_call.ts';
+import { ErrorCode } from '../http2/error_code.ts';
 import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
@@ -107,11 +107,9 @@ export class Pool {
     };
     if (options.span !== undefined) headers.traceparent = options.span.traceparent;
     const message = toBinary(method.input, create(method.input, request));
-    const stream = await opened(connection.request(path, headers));
+    const stream = connection.request(path, headers);
     let late = false;
-    const giveUp = (): void => {
-      if (!stream.closed) stream.close(constants.NGHTTP2_CANCEL);
-    };
+    const giveUp = () => stream.reset(ErrorCode.Cancel);
     const timer = clock.startTimer(timeoutMs, () => {
       late = true;
       giveUp();
@@ -191,13 +189,6 @@ function codeOf(error: unknown, signal: AbortSignal): StatusCode {
   if (error instanceof CallFailure) return error.status.code;
   if (signal.aborted) return StatusCode.Canceled;
   return error instanceof AppError ? error.code : StatusCode.Unknown;
-}
-
-/** A session that goes away just then. */
-function opened(stream: Promise<ClientHttp2Stream>): Promise<ClientHttp2Stream> {
-  return stream.catch((cause: unknown) => {
-    throw new CallFailure({ code: StatusCode.Unavailable, message: errorText(cause) }, { unavailable: true });
-  });
 }
 
 function answerOf<I extends DescMessage, O extends DescMessage>(

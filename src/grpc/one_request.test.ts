@@ -16,7 +16,7 @@ const payload = toBinary(StatusSchema, message);
 
 function setUp() {
   const stream = new FakeHttp2Stream();
-  const call = new ServerCall(stream.asServerStream, {}, new FakeCallSession(new FakeClock()), '/s/M', false, server);
+  const call = new ServerCall(stream, {}, new FakeCallSession(new FakeClock()), '/s/M', false, server);
   return { stream, call, request: oneRequest(call, StatusSchema) };
 }
 

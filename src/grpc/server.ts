@@ -1,4 +1,5 @@
-import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { IncomingHttpHeaders } from 'node:http2';
+import type { HeaderList } from '../http2/header_list.ts';
 import type { MethodMetrics } from '../observability/grpc_metrics.ts';
 import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
@@ -7,7 +8,7 @@ import type { Tracer } from '../observability/tracer.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { type MessageLimit, USUAL_MESSAGES } from './message_reader.ts';
-import { type CallServer, type CallSession, ServerCall } from './server_call.ts';
+import { type CallServer, type CallSession, type CallStream, ServerCall } from './server_call.ts';
 import { statusOf, unknownMethod } from './status.ts';
 
 /** One method of the data plane. */
@@ -35,7 +36,7 @@ export interface GrpcServerOptions {
 /** Handles the streams of an HTTP/2 server as gRPC: finds the method, refuses what is no gRPC, turns defects into statuses. */
 export function createGrpcServer(
   options: GrpcServerOptions,
-): (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, session: CallSession, rawHeaders?: string[]) => void {
+): (stream: CallStream, headers: IncomingHttpHeaders, session: CallSession, rawHeaders?: HeaderList) => void {
   const { tracer } = options;
   const methods = new Map(options.methods.map((method) => [method.path, method]));
   const services = new Set(options.methods.map((method) => serviceOf(method.path)));
@@ -48,7 +49,7 @@ export function createGrpcServer(
   return (stream, headers, session, rawHeaders) => {
     const refusal = refuseAsHttp(headers);
     if (refusal !== undefined) {
-      stream.respond({ ':status': refusal }, { endStream: true });
+      stream.sendHeaders({ ':status': refusal }, true);
       return;
     }
     const path = headers[':path'] ?? '';

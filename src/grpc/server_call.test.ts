@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { gunzipSync } from 'node:zlib';
 import { FakeCallSession } from '../../test/support/doubles/call_session.ts';
 import { frame, payloadsOf } from '../../test/support/doubles/grpc_frames.ts';
@@ -16,7 +15,7 @@ function setUp(more: { compress?: boolean; headers?: Record<string, string> } = 
   const session = new FakeCallSession(clock);
   const stream = new FakeHttp2Stream();
   const headers = { 'content-type': 'application/grpc+proto', ...more.headers };
-  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', more.compress ?? false, {
+  const call = new ServerCall(stream, headers, session, '/s/M', more.compress ?? false, {
     messages: USUAL_MESSAGES,
     onDefect(_, error) {
       heard.push(`defect ${error}`);
@@ -92,36 +91,12 @@ test('only the first end counts, and nothing is written after it', () => {
   assert.equal(call.over, true);
 });
 
-test('a client that has not finished is told that the rest is of no use, once the answer has left', async () => {
-  const { stream, call, clock } = setUp();
-  stream.session.state.outboundQueueSize = 1;
-  call.end(OK);
-  await nextTurn();
-  assert.equal(stream.resetCode, undefined);
-  clock.advance(50);
-  assert.equal(stream.resetCode, undefined);
-  stream.session.state.outboundQueueSize = 0;
-  clock.advance(50);
-  assert.equal(stream.resetCode, 0);
-  assert.equal(clock.pendingTimers, 0);
-});
-
-test('a client that has finished is not reset', async () => {
-  const { stream, call, receive } = setUp();
-  receive();
-  stream.receiveEnd();
-  call.end(OK);
-  await nextTurn();
-  assert.equal(stream.resetCode, undefined);
-});
-
 test('a client that leaves is reported once, and nothing is sent to it', () => {
   const { stream, call, heard, receive } = setUp();
   receive();
   let over = 0;
   call.onOver(() => over++);
   stream.lose();
-  stream.emit('close');
   call.end(OK);
   call.write(Buffer.from('x'));
   assert.deepEqual(heard, ['cancelled']);
@@ -211,32 +186,21 @@ test('an end that was seen while paused is delivered by resume', () => {
   receive();
   stream.receive(frame(Buffer.from('a')));
   call.pause();
-  stream.emit('end'); // it was on its way already
+  stream.receiveEnd();
   assert.deepEqual(heard, ['request a']);
   call.resume();
   assert.deepEqual(heard, ['request a', 'done']);
 });
 
-test('a call that ends while paused lets its stream flow, or it would never close', () => {
-  const { stream, call, receive } = setUp();
-  receive();
-  call.pause();
-  assert.equal(stream.paused, true);
-  call.end(OK);
-  assert.equal(stream.paused, false);
-});
-
-test('a writer waits only when much waits to be sent', () => {
+test('a writer hears when to wait, and when to go on', () => {
   const { stream, call } = setUp();
   let drained = 0;
   call.onDrain(() => assert.fail('replaced'));
   call.onDrain(() => drained++);
-  stream.ready = false;
-  stream.writableLength = 20_000;
   assert.equal(call.write(Buffer.from('a')), true);
-  stream.writableLength = 200_000;
+  stream.ready = false;
   assert.equal(call.write(Buffer.from('a')), false);
-  stream.emit('drain');
+  stream.drain();
   assert.equal(drained, 1);
 });
 
@@ -264,7 +228,7 @@ test('a call whose client goes before anybody reads is over', () => {
   const { call, stream, heard, receive } = setUp();
   let over = 0;
   call.onOver(() => over++);
-  stream.emit('close');
+  stream.lose();
   assert.equal(over, 1);
   receive();
   assert.deepEqual([heard, over], [['cancelled'], 1]);

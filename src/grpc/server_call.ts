@@ -1,10 +1,6 @@
-import {
-  constants,
-  type IncomingHttpHeaders,
-  type ServerHttp2Stream,
-  type ServerStreamResponseOptions,
-} from 'node:http2';
+import type { IncomingHttpHeaders } from 'node:http2';
 import { gzipSync, constants as zlib } from 'node:zlib';
+import type { Headers, Stream, StreamSink } from '../http2/stream.ts';
 import {
   CORRELATION_METADATA,
   newCorrelationId,
@@ -22,7 +18,6 @@ import { frameOf } from './frame.ts';
 import { type MessageHandler, type MessageLimit, MessageReader } from './message_reader.ts';
 import { type GrpcStatus, statusText } from './status.ts';
 import { parseGrpcTimeout, statusTrailers } from './status_wire.ts';
-import { writeFrames } from './write_frames.ts';
 
 /** What a call needs to know of the HTTP/2 connection it came on. */
 export interface CallSession {
@@ -56,23 +51,16 @@ export interface RequestSink {
   cancelled(): void;
 }
 
-/** How long to wait before looking again whether the end of an answer has left. */
-const RESET_RETRY_MS = 50;
-
-/** Listeners find the call by this: one function for all streams, rather than a few for each. */
-const carried = Symbol('call');
-type CarryingStream = ServerHttp2Stream & { [carried]: ServerCall };
+/** What a call uses of its stream. */
+export type CallStream = Pick<Stream, 'open' | 'sendHeaders' | 'write' | 'end' | 'pause' | 'resume' | 'closed'>;
 
 const DEADLINE_PASSED: GrpcStatus = { code: StatusCode.DeadlineExceeded, message: 'context deadline exceeded' };
-
-/** The handler ended the stream without saying how. */
-const NO_STATUS: GrpcStatus = { code: StatusCode.Unknown, message: '' };
 
 /**
  * One RPC that a client has opened with us, on a bare HTTP/2 stream: bytes in, bytes out. Response headers leave with the
  * first message, never earlier, and an answer without messages is a single HEADERS frame (docs/protocol/grpc.md).
  */
-export class ServerCall implements MessageHandler {
+export class ServerCall implements MessageHandler, StreamSink {
   readonly path: string;
   readonly session: CallSession;
   /** True if messages to the client are compressed. */
@@ -85,7 +73,7 @@ export class ServerCall implements MessageHandler {
   span: Span | undefined;
   /** How the call ends at its deadline; to a stream without an end of its own that may be as good as any. */
   deadlineStatus = DEADLINE_PASSED;
-  readonly #stream: CarryingStream;
+  readonly #stream: CallStream;
   /** Let go once reading has begun: most calls then wait for half an hour. */
   #headers: IncomingHttpHeaders | undefined;
   #correlationId: string | undefined;
@@ -99,16 +87,14 @@ export class ServerCall implements MessageHandler {
   #responded = false;
   /** Set once the outcome is decided, by us or by the client. */
   #over = false;
-  #corked = false;
+  #whenDrained: (() => void) | undefined;
   #whenOver: (() => void) | undefined;
-  #clientDone = false;
   /** The client's end was seen, but the sink has not been told. */
   #halfCloseDue = false;
   #paused = false;
-  #trailers: GrpcStatus | undefined;
 
   constructor(
-    stream: ServerHttp2Stream,
+    stream: CallStream,
     headers: IncomingHttpHeaders,
     session: CallSession,
     path: string,
@@ -116,8 +102,7 @@ export class ServerCall implements MessageHandler {
     server: CallServer,
     rawHeaders: readonly string[] = [],
   ) {
-    this.#stream = stream as CarryingStream;
-    this.#stream[carried] = this;
+    this.#stream = stream;
     this.#headers = headers;
     this.#rawHeaders = rawHeaders;
     this.clientCompresses = headers['grpc-encoding'] === 'gzip';
@@ -127,8 +112,7 @@ export class ServerCall implements MessageHandler {
     this.compress = compress;
     this.#server = server;
     this.#reader = new MessageReader(this, server.messages);
-    stream.on('end', ServerCall.#onEnd); // may come before anybody reads
-    stream.on('close', ServerCall.#onClose);
+    stream.open(this);
   }
 
   /** The first value of a metadata key, as text. To be asked before `receive`. */
@@ -190,51 +174,49 @@ export class ServerCall implements MessageHandler {
   /** Starts reading; to be called once. If the client is gone by then, the sink hears so at once. */
   receive(sink: RequestSink): void {
     const stream = this.#stream;
-    if (stream.destroyed) this.#closed();
+    if (stream.closed) this.closed();
     if (this.#over) {
       sink.cancelled();
       return;
     }
     this.#sink = sink;
-    stream.on('data', ServerCall.#onData);
     const timeoutMs = parseGrpcTimeout(this.metadata('grpc-timeout'));
     if (timeoutMs !== undefined) this.#deadline = this.session.scope.timeout(timeoutMs, () => this.#deadlinePassed());
     this.#correlationId ??= this.#givenCorrelationId();
     this.#headers = undefined;
     this.#rawHeaders = undefined;
-    if (this.#halfCloseDue) this.#deliverHalfClose();
+    if (!this.#paused) stream.resume();
   }
 
-  static #onData = function (this: CarryingStream, chunk: Buffer): void {
-    const call = this[carried];
+  // ---- for the stream
+
+  data(chunk: Buffer): void {
     try {
-      call.#reader.push(chunk);
+      this.#reader.push(chunk);
     } catch (error) {
-      call.#fail(error);
+      this.#fail(error);
     }
-  };
+  }
 
-  static #onEnd = function (this: CarryingStream): void {
-    const call = this[carried];
-    call.#clientDone = true;
-    call.#halfCloseDue = true;
+  ended(): void {
+    this.#halfCloseDue = true;
     try {
-      call.#deliverHalfClose();
+      this.#deliverHalfClose();
     } catch (error) {
-      call.#fail(error);
+      this.#fail(error);
     }
-  };
+  }
 
-  static #onClose = function (this: CarryingStream): void {
-    this[carried].#closed();
-  };
+  drained(): void {
+    this.#whenDrained?.();
+  }
 
-  static #onWantTrailers = function (this: CarryingStream): void {
-    const call = this[carried];
-    if (this.destroyed) return;
-    this.sendTrailers(statusTrailers(call.#trailers ?? NO_STATUS));
-    call.#closeIfHalfOpen();
-  };
+  closed(): void {
+    if (this.#over) return;
+    this.span?.end('the client has gone');
+    this.#finish(StatusCode.Canceled);
+    this.#sink?.cancelled();
+  }
 
   /** Whoever reads the call has a defect: it costs this call, not the process. */
   #fail(error: unknown): void {
@@ -271,30 +253,19 @@ export class ServerCall implements MessageHandler {
     if (this.#over) return true;
     this.#metrics?.sent.add(messages);
     this.#respond();
-    return writeFrames(this.#stream, frames);
+    return this.#stream.write(frames);
   }
 
-  /** Sends bytes of messages as they come from elsewhere. What comes in one turn of the event loop leaves together. */
+  /** Sends bytes of messages as they come from elsewhere. */
   passFrames(bytes: Buffer): boolean {
     if (this.#over) return true;
     this.#respond();
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#stream.cork();
-      process.nextTick(uncork, this);
-    }
-    return writeFrames(this.#stream, bytes);
-  }
-
-  /** For `passFrames`. */
-  uncork(): void {
-    this.#corked = false;
-    this.#stream.uncork();
+    return this.#stream.write(bytes);
   }
 
   /** `f` is called when writing may go on after a write returned false. */
   onDrain(f: () => void): void {
-    this.#stream.removeAllListeners('drain').on('drain', f);
+    this.#whenDrained = f;
   }
 
   /** From the next message on `f` gets what the client sends as it comes: not cut, not measured, not inflated. */
@@ -321,41 +292,17 @@ export class ServerCall implements MessageHandler {
     if (this.#over) return;
     if (this.span !== undefined) endSpan(this.span, status);
     this.#finish(status.code);
-    const stream = this.#stream;
-    if (stream.destroyed || stream.closed) return;
-    if (this.#responded) {
-      this.#trailers = status;
-      stream.end();
-    } else {
-      stream.respond({ ':status': 200, 'content-type': this.#contentType, ...statusTrailers(status) }, {
-        endStream: true,
-        sendDate: false,
-      } as ServerStreamResponseOptions);
-      this.#closeIfHalfOpen();
-    }
+    const trailers = statusTrailers(status);
+    if (this.#responded) this.#stream.end(trailers);
+    else this.#stream.sendHeaders({ ':status': 200, 'content-type': this.#contentType, ...trailers }, true);
   }
 
   #respond(): void {
     if (this.#responded) return;
     this.#responded = true;
-    const headers: Record<string, string | number> = { ':status': 200, 'content-type': this.#contentType };
+    const headers: Headers & Record<string, string | number> = { ':status': 200, 'content-type': this.#contentType };
     if (this.compress || this.passesCompressed) headers['grpc-encoding'] = 'gzip';
-    this.#stream.on('wantTrailers', ServerCall.#onWantTrailers);
-    this.#stream.respond(headers, { waitForTrailers: true, sendDate: false } as ServerStreamResponseOptions);
-  }
-
-  /** What the client still sends is of no use once the answer is complete: RST_STREAM(NO_ERROR), as RFC 9113 8.1 has it. */
-  #closeIfHalfOpen(): void {
-    if (!this.#clientDone) setImmediate(() => this.#closeOnceSent());
-  }
-
-  /** A reset drops the trailers before it if they have not left yet, be it because the connection is slow. */
-  #closeOnceSent(): void {
-    const stream = this.#stream;
-    if (stream.destroyed || stream.closed) return;
-    if ((stream.session?.state.outboundQueueSize ?? 0) > 0) {
-      this.session.scope.timeout(RESET_RETRY_MS, () => this.#closeOnceSent());
-    } else stream.close(constants.NGHTTP2_NO_ERROR);
+    this.#stream.sendHeaders(headers);
   }
 
   #deliverHalfClose(): void {
@@ -373,20 +320,11 @@ export class ServerCall implements MessageHandler {
     this.#sink?.cancelled();
   }
 
-  #closed(): void {
-    if (this.#over) return;
-    this.span?.end('the client has gone');
-    this.#finish(StatusCode.Canceled);
-    this.#sink?.cancelled();
-  }
-
   #finish(code: StatusCode): void {
     this.#over = true;
     this.#metrics?.ended(code);
     this.#deadline?.stop();
     this.#reader.stop();
-    // A paused stream would never see the client's end, nor close.
-    if (this.#paused) this.#stream.resume();
     this.#whenOver?.();
   }
 }
@@ -394,8 +332,4 @@ export class ServerCall implements MessageHandler {
 function endSpan(span: Span, status: GrpcStatus): void {
   span.set({ 'rpc.grpc.status_code': status.code });
   span.end(status.code === StatusCode.OK ? undefined : statusText(status));
-}
-
-function uncork(call: ServerCall): void {
-  call.uncork();
 }

@@ -5,7 +5,6 @@ import type { AgentCaller, Call, CallContext, CallSink } from '../grpc/call.ts';
 import { OneofReader } from '../grpc/oneof_reader.ts';
 import { MalformedMessage, wrappedData } from '../grpc/protobuf_wire.ts';
 import { type GrpcStatus, OVERLOADED, statusText } from '../grpc/status.ts';
-import { writeHead } from '../net/write_head.ts';
 import { returnBuffer } from '../runtime/buffer_pool.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import {
@@ -197,7 +196,7 @@ export class HttpExchange implements CallSink {
       return;
     }
     try {
-      writeHead(this.#response, head.status, headers);
+      this.#response.writeHead(head.status, headers);
     } catch {
       // Node refuses status codes and header values that HTTP has no place for.
       this.#giveUp(MALFORMED_HEAD);

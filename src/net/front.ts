@@ -11,7 +11,7 @@ import { ConnectionLog } from './connection_log.ts';
 import { Farewells } from './farewells.ts';
 import { type FrontLimits, Gate } from './gate.ts';
 import { createHttp1Server, type Http1Handlers, type Http1Options } from './http1_server.ts';
-import { createHttp2Front, type Http2Front, type Http2Options, type StreamHandler } from './http2_server.ts';
+import { createHttp2Front, type Http2Front, type Http2Options, type StreamHandler } from './http2_front.ts';
 import { type Bind, bind } from './listen.ts';
 import type { ByteCounts } from './session.ts';
 import { sniffProtocol } from './sniff.ts';

@@ -1,45 +1,47 @@
 import assert from 'node:assert/strict';
-import { EventEmitter } from 'node:events';
-import type { ServerHttp2Session } from 'node:http2';
 import { test } from 'node:test';
 import { FakeClock } from '../runtime/fake_clock.ts';
 import { Scope } from '../runtime/scope.ts';
 import { KEEPALIVE_CHECK_MS } from './keepalive.ts';
 import { Rounds } from './rounds.ts';
-import { ManagedSession } from './session.ts';
+import { ManagedSession, type SessionLink } from './session.ts';
 
-/** What ManagedSession uses of an HTTP/2 session. */
-class FakeSession extends EventEmitter {
+/** A connection as its session uses it. */
+class FakeLink implements SessionLink {
   readonly calls: string[] = [];
-  readonly state = { lastProcStreamID: 7 };
   destroyed = false;
+  ended = () => {};
 
   close(): void {
     this.calls.push('close');
   }
 
-  ping(): boolean {
+  ping(): void {
     this.calls.push('ping');
-    return true;
   }
 
-  goaway(code: number, lastStreamId: number, debug: Buffer): void {
-    this.calls.push(`goaway ${code} ${lastStreamId} ${debug}`);
+  trust(): void {
+    this.calls.push('trust');
+  }
+
+  fail(code: number, reason: string): void {
+    this.calls.push(`fail ${code} ${reason}`);
   }
 
   destroy(): void {
+    if (this.destroyed) return;
     this.calls.push('destroy');
     this.destroyed = true;
-    this.emit('close');
+    this.ended();
   }
 }
 
 function setUp(age?: { goAwayMs: number; ageMs: number; closeMs: number }) {
   const clock = new FakeClock();
-  const fake = new FakeSession();
+  const fake = new FakeLink();
   const transport = { bytesRead: 0, bytesWritten: 0 };
   const listener = new Scope(clock);
-  const session = new ManagedSession(fake as unknown as ServerHttp2Session, listener.child(), {
+  const session = new ManagedSession(fake, listener.child(), {
     rounds: new Rounds(listener, KEEPALIVE_CHECK_MS),
     remoteAddress: '192.0.2.1',
     transport,
@@ -48,6 +50,7 @@ function setUp(age?: { goAwayMs: number; ageMs: number; closeMs: number }) {
     entrance: undefined,
     limitPings: true,
   });
+  fake.ended = () => session.ended();
   return { clock, fake, transport, session };
 }
 
@@ -101,20 +104,18 @@ test('a peer that has gone silent is pinged, then cut', () => {
 });
 
 test('a client that pings without pause is sent away with the reason', () => {
-  const { clock, fake, transport } = setUp();
+  const { fake, transport, session } = setUp();
   for (let i = 0; i < 4; i++) {
     transport.bytesRead += 17;
-    fake.emit('ping', Buffer.alloc(8));
+    session.pinged();
   }
-  assert.deepEqual(fake.calls, ['goaway 11 7 too_many_pings']);
-  clock.advance(1000);
-  assert.deepEqual(fake.calls, ['goaway 11 7 too_many_pings', 'destroy']);
+  assert.deepEqual(fake.calls, ['fail 11 too_many_pings']);
 });
 
 test('a session that ends by itself closes its scope and leaves no timer', () => {
   const { clock, fake, session } = setUp({ goAwayMs: 2000, ageMs: 3000, closeMs: 9000 });
   fake.destroyed = true;
-  fake.emit('close');
+  session.ended();
   assert.ok(session.scope.closed);
   clock.advance(KEEPALIVE_CHECK_MS); // the rounds find nobody left
   assert.equal(clock.pendingTimers, 0);

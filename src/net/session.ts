@@ -1,5 +1,6 @@
-import type { ServerHttp2Session } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import type { Connection } from '../http2/connection.ts';
+import { ErrorCode } from '../http2/error_code.ts';
 import type { Closeable, Scope } from '../runtime/scope.ts';
 import type { ConnectionAge } from './connection_age.ts';
 import type { Gate, Plea } from './gate.ts';
@@ -49,16 +50,14 @@ export interface SessionOptions {
   readonly limitPings: boolean;
 }
 
-/** HTTP/2's ENHANCE_YOUR_CALM. */
-const ENHANCE_YOUR_CALM = 11;
-/** A peer that is sent away gets so long to read why. */
-const FAREWELL_MS = 100;
+/** What a session does to its connection. */
+export type SessionLink = Pick<Connection, 'destroyed' | 'ping' | 'close' | 'destroy' | 'fail' | 'trust'>;
 
 /** Keeps one HTTP/2 session alive, honest and mortal. */
 export class ManagedSession implements Session, Closeable, Checked {
   readonly scope: Scope;
   readonly remoteAddress: string;
-  readonly #session: ServerHttp2Session;
+  readonly #link: SessionLink;
   readonly #options: SessionOptions;
   readonly #keepalive: Keepalive;
   readonly #startedMs: number;
@@ -66,25 +65,19 @@ export class ManagedSession implements Session, Closeable, Checked {
   #aged = false;
   #leaving = false;
   #known = false;
-  /** Streams that are open now. */
-  openStreams = 0;
+  readonly #leaveRounds: () => void;
+  readonly #pings: PingPolicy | undefined;
 
   /** @param scope the session's own; closed by this object. */
-  constructor(session: ServerHttp2Session, scope: Scope, options: SessionOptions) {
+  constructor(link: SessionLink, scope: Scope, options: SessionOptions) {
     this.scope = scope;
     this.remoteAddress = options.remoteAddress;
-    this.#session = session;
+    this.#link = link;
     this.#options = options;
     this.#startedMs = scope.clock.monotonicMs();
     this.#keepalive = new Keepalive(this.#startedMs);
-    const leaveRounds = options.rounds.add(this);
-    session.on('error', ignore); // 'close' follows, and says the same
-    session.once('close', () => {
-      leaveRounds();
-      options.window?.close();
-      scope.close();
-    });
-    if (options.limitPings) this.#limitPings();
+    this.#leaveRounds = options.rounds.add(this);
+    this.#pings = options.limitPings ? new PingPolicy() : undefined;
     scope.own(this);
     this.#scheduleAge();
   }
@@ -118,8 +111,23 @@ export class ManagedSession implements Session, Closeable, Checked {
   prove(): void {
     if (this.#known) return;
     this.#known = true;
+    this.#link.trust();
     const { entrance } = this.#options;
     entrance?.gate.prove(entrance.connection);
+  }
+
+  /** The connection has ended. */
+  ended(): void {
+    this.#leaveRounds();
+    this.#options.window?.close();
+    this.scope.close();
+  }
+
+  /** The client has pinged: not too often? */
+  pinged(): void {
+    if (this.#pings?.allow(this.scope.clock.monotonicMs(), this.#options.transport.bytesWritten) === false) {
+      this.#link.fail(ErrorCode.EnhanceYourCalm, 'too_many_pings');
+    }
   }
 
   /** GOAWAY, and the age is reached: streams that are open go on, there will be no new ones. */
@@ -129,14 +137,14 @@ export class ManagedSession implements Session, Closeable, Checked {
   }
 
   close(): void {
-    if (!this.#session.destroyed) this.#session.destroy();
+    this.#link.destroy();
   }
 
-  /** `close()` sends one GOAWAY with the true last stream id; the two-step GOAWAY of gRPC loses streams in this runtime. */
+  /** One GOAWAY, with the true last stream id: what a client opens meanwhile was not looked at, and it knows. */
   #leave(): void {
     if (this.#leaving) return;
     this.#leaving = true;
-    if (!this.#session.destroyed) this.#session.close();
+    this.#link.close();
   }
 
   #reachAge(): void {
@@ -150,10 +158,10 @@ export class ManagedSession implements Session, Closeable, Checked {
   /** For the rounds. */
   check(nowMs: number): void {
     const { transport, window } = this.#options;
-    if (this.#session.destroyed) return;
+    if (this.#link.destroyed) return;
     const verdict = this.#keepalive.check(nowMs, transport.bytesRead);
     if (verdict === 'dead') this.close();
-    else if (verdict === 'ping') this.#session.ping(ignore);
+    else if (verdict === 'ping') this.#link.ping();
     window?.grow();
   }
 
@@ -174,17 +182,4 @@ export class ManagedSession implements Session, Closeable, Checked {
       this.#scheduleAge();
     }
   }
-
-  #limitPings(): void {
-    const policy = new PingPolicy();
-    const session = this.#session;
-    session.on('ping', () => {
-      if (session.destroyed || policy.allow(this.scope.clock.monotonicMs(), this.#options.transport.bytesWritten))
-        return;
-      session.goaway(ENHANCE_YOUR_CALM, session.state.lastProcStreamID ?? 0, Buffer.from('too_many_pings'));
-      this.scope.timeout(FAREWELL_MS, () => this.close());
-    });
-  }
 }
-
-function ignore(): void {}

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { ConnectionError } from '../http2/connection_error.ts';
 import { dialFailure, HUNG_UP } from './dial_failure.ts';
 
 const failure = (code: string) => Object.assign(new Error(`says ${code}`), { code });
@@ -7,9 +8,9 @@ const failure = (code: string) => Object.assign(new Error(`says ${code}`), { cod
 for (const [kind, cause, hint] of [
   ['tcp', failure('ECONNREFUSED'), /^is that node up.*OWN_PRIVATE_API_URL/],
   ['tcp', 'the node does not answer', /^is that node up/],
-  ['tcp', failure('ERR_HTTP2_ERROR'), /OWN_PRIVATE_API_SCHEME to grpcs$/],
+  ['tcp', new ConnectionError(1, 'SETTINGS come first'), /OWN_PRIVATE_API_SCHEME to grpcs$/],
   ['tcp', HUNG_UP, /OWN_PRIVATE_API_SCHEME to grpcs$/],
-  ['tls', failure('ERR_HTTP2_ERROR'), /^is that node up/],
+  ['tls', new ConnectionError(1, 'SETTINGS come first'), /^is that node up/],
   ['tls', failure('EPROTO'), /OWN_PRIVATE_API_SCHEME to grpc$/],
   ['tls', failure('DEPTH_ZERO_SELF_SIGNED_CERT'), /private_api\.listen\.ca_certificate_file/],
   ['tls', failure('ERR_TLS_CERT_ALTNAME_INVALID'), /OWN_PRIVATE_API_HOST/],

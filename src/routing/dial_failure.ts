@@ -1,3 +1,4 @@
+import { ConnectionError } from '../http2/connection_error.ts';
 import { type ConnectFailure, connectFailure, connectFailureText } from '../net/connect_failure.ts';
 import type { NodeEndpoint } from './node_url.ts';
 
@@ -31,8 +32,7 @@ export function dialFailure(
 function hintFor(kind: NodeEndpoint['kind'], failure: ConnectFailure | undefined, cause: unknown): string {
   if (failure === 'not tls') return NO_TLS_HINT;
   // What TLS answers to a client without it is no frame of HTTP/2, if it is anything.
-  const noNode =
-    cause === HUNG_UP || String((cause as NodeJS.ErrnoException | undefined)?.code).startsWith('ERR_HTTP2_');
+  const noNode = cause === HUNG_UP || cause instanceof ConnectionError;
   if (kind === 'tcp' && noNode) return TLS_HINT;
   return (failure && OTHER_HINTS[failure]) ?? UP_HINT;
 }

@@ -1,6 +1,9 @@
-import { type ClientHttp2Session, connect, type OutgoingHttpHeaders } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { NodeTokens } from '../auth/node_token.ts';
+import { Connection } from '../http2/connection.ts';
+import { ConnectionError } from '../http2/connection_error.ts';
+import { ErrorCode } from '../http2/error_code.ts';
+import type { Headers } from '../http2/stream.ts';
 import { Keepalive } from '../net/keepalive.ts';
 import type { Checked, Rounds } from '../net/rounds.ts';
 import type { SessionWindow, WindowBudget } from '../net/windows.ts';
@@ -35,14 +38,18 @@ const PONG_MS = 2000;
 /** Connections that carry nothing for longer are closed. */
 const IDLE_MS = 60 * 60_000;
 const CONNECTION_WINDOW_BYTES = 16 << 20;
-const MAX_SESSION_MEMORY_MB = 256;
+/** As many as we would take ourselves; the node says how many it takes. */
+const MAX_STREAMS = 10_000;
+const HEADER_LIST = { bytes: 1 << 20, pairs: 4096 };
+/** A node that cancels thousands of calls at once is only busy. */
+const FLOOD = { burst: 10_000, perSecond: 1000 };
 const COMPLAIN_EVERY_MS = 60_000;
 
 /** Another node, and the one HTTP/2 connection to its private API: opened when it is needed, and again when it was lost. */
 export class Peer implements Checked, PeerLoad {
   readonly url: string;
   readonly #options: PeerOptions;
-  #session: ClientHttp2Session | undefined;
+  #connection: Connection | undefined;
   #socket: Socket | undefined;
   #window: SessionWindow | undefined;
   #keepalive = new Keepalive(0);
@@ -77,11 +84,14 @@ export class Peer implements Checked, PeerLoad {
   }
 
   /** Asks for a tunnel; `asker` hears what comes of it, but not before this returns. */
-  ask(path: string, metadata: OutgoingHttpHeaders, asker: Asker): PeerStream {
-    const session = this.#session ?? this.#connect();
+  ask(path: string, metadata: Headers, asker: Asker): PeerStream {
+    const connection = this.#connection ?? this.#connect();
     this.#lastUsedMs = this.#options.clock.monotonicMs();
-    const stream = session.request({
+    const { endpoint } = this.#options;
+    const stream = connection.request({
       ':method': 'POST',
+      ':scheme': endpoint.kind === 'tls' ? 'https' : 'http',
+      ':authority': endpoint.authority,
       ':path': path,
       'content-type': 'application/grpc+proto',
       'user-agent': this.#options.userAgent,
@@ -118,11 +128,11 @@ export class Peer implements Checked, PeerLoad {
 
   /** For the rounds. */
   check(nowMs: number): void {
-    const session = this.#session;
-    if (session === undefined || session.destroyed) return;
+    const connection = this.#connection;
+    if (connection === undefined || connection.destroyed) return;
     const verdict = this.#keepalive.check(nowMs, this.#socket?.bytesRead ?? 0);
     if (verdict === 'dead') this.#lost('keepalive ping failed to receive ACK within timeout');
-    else if (verdict === 'ping') session.ping(ignore);
+    else if (verdict === 'ping') connection.ping();
     this.#window?.grow();
     if (this.forgotten) this.close();
   }
@@ -132,56 +142,61 @@ export class Peer implements Checked, PeerLoad {
     this.#answerTimer = undefined;
     this.#pong?.stop();
     this.#pong = undefined;
-    const session = this.#session;
-    this.#session = undefined;
-    if (session !== undefined && !session.destroyed) session.destroy();
+    const connection = this.#connection;
+    if (connection === undefined) return;
+    this.#forget(connection);
+    connection.destroy();
   }
 
-  #connect(): ClientHttp2Session {
+  #connect(): Connection {
     const { endpoint, tls, windows, rounds, clock } = this.#options;
-    const window = windows.session((bytes, applied) => {
-      if (!session.destroyed && !session.closed) session.settings({ initialWindowSize: bytes }, applied);
-    });
-    const session = connect(`${endpoint.kind === 'tls' ? 'https' : 'http'}://${endpoint.authority}`, {
-      createConnection: () => {
-        this.#socket = connectNode(endpoint, tls);
-        return this.#socket;
+    const socket = connectNode(endpoint, tls);
+    const window = windows.session((bytes, applied) => connection.setStreamWindow(bytes, applied));
+    const timer = clock.startTimer(CONNECT_TIMEOUT_MS, () => this.#lost('connecting took too long'));
+    socket.once(endpoint.kind === 'tls' ? 'secureConnect' : 'connect', () => timer.stop());
+    // What a node says first; whatever else may listen there says something else, or nothing.
+    let greeted = false;
+    const connection = new Connection(
+      socket,
+      {
+        greeted() {
+          greeted = true;
+        },
+        leaving: (code, debug) => {
+          // Streams that are open go on, but there will be no new ones.
+          if (code === ErrorCode.NoError) this.#forget(connection);
+          else this.#lost(new ConnectionError(code, `the node has said GOAWAY with code ${code} ${debug}`.trim()));
+        },
+        closed: (error) => {
+          timer.stop();
+          window.close();
+          if (this.#connection !== connection) return; // we have ended it, or it has said goodbye
+          this.#forget(connection);
+          const reason = error ?? (greeted ? undefined : HUNG_UP);
+          if (reason !== undefined) this.#lost(reason);
+        },
       },
-      settings: { enablePush: false, initialWindowSize: window.bytes },
-      maxSessionMemory: MAX_SESSION_MEMORY_MB,
-    });
-    this.#session = session;
+      {
+        role: 'client',
+        clock,
+        streamWindowBytes: window.bytes,
+        connectionWindowBytes: CONNECTION_WINDOW_BYTES,
+        maxStreams: MAX_STREAMS,
+        headerList: HEADER_LIST,
+        flood: FLOOD,
+      },
+    );
+    this.#connection = connection;
+    this.#socket = socket;
     this.#window = window;
     this.#keepalive = new Keepalive(clock.monotonicMs());
-    this.#leaveRounds();
     this.#leaveRounds = rounds.add(this);
-    const timer = clock.startTimer(CONNECT_TIMEOUT_MS, () => this.#lost('connecting took too long'));
-    let reason: unknown = HUNG_UP;
-    // What a node says first; whatever else may listen there says something else, or nothing.
-    session.once('remoteSettings', () => {
-      reason = undefined;
-    });
-    session.once('connect', () => {
-      timer.stop();
-      if (!session.destroyed) session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
-    });
-    session.on('error', (error) => {
-      reason = error;
-    });
-    // Streams that are open go on, but there will be no new ones.
-    session.on('goaway', () => this.#forget(session));
-    session.once('close', () => {
-      timer.stop();
-      window.close();
-      this.#forget(session);
-      if (reason !== undefined) this.#lost(reason);
-    });
-    return session;
+    return connection;
   }
 
-  #forget(session: ClientHttp2Session): void {
-    if (this.#session !== session) return;
-    this.#session = undefined;
+  #forget(connection: Connection): void {
+    if (this.#connection !== connection) return;
+    this.#connection = undefined;
     this.#leaveRounds();
   }
 
@@ -192,14 +207,14 @@ export class Peer implements Checked, PeerLoad {
 
   /** It does not answer: is it there? */
   #suspect(): void {
-    const session = this.#session;
-    if (session === undefined || session.destroyed || session.connecting || this.#pong !== undefined) return;
+    const connection = this.#connection;
+    if (connection === undefined || this.#socket?.connecting !== false || this.#pong !== undefined) return;
     this.#pong = this.#options.clock.startTimer(PONG_MS, () => {
       this.#pong = undefined;
       this.#lost('the node does not answer');
     });
-    session.ping((error) => {
-      if (error !== null) return;
+    connection.ping((error) => {
+      if (error !== undefined) return;
       this.#pong?.stop();
       this.#pong = undefined;
     });
@@ -212,5 +227,3 @@ export class Peer implements Checked, PeerLoad {
     this.close();
   }
 }
-
-function ignore(): void {}

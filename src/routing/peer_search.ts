@@ -1,6 +1,6 @@
-import type { OutgoingHttpHeaders } from 'node:http2';
 import type { Metadata } from '../grpc/metadata.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
+import type { Headers } from '../http2/stream.ts';
 import type { Log } from '../observability/log.ts';
 import { methodFields } from '../observability/method_fields.ts';
 import { Backoff } from '../runtime/backoff.ts';
@@ -45,7 +45,7 @@ interface Attempt {
 export class PeerSearch {
   readonly #options: PeerSearchOptions;
   readonly #attempts = new Map<string, Attempt>();
-  readonly #headers: OutgoingHttpHeaders;
+  readonly #headers: Headers;
   #known: readonly string[];
   #needsAnother = false;
   #stopPolling: (() => void) | undefined;
@@ -55,8 +55,7 @@ export class PeerSearch {
   constructor(options: PeerSearchOptions) {
     this.#options = options;
     const { agentId, metadata, nodes } = options;
-    this.#headers = { [ROUTING_AGENT_ID]: String(agentId) };
-    for (const [key, values] of metadata) this.#headers[key] = [...values];
+    this.#headers = { [ROUTING_AGENT_ID]: String(agentId), ...Object.fromEntries(metadata) };
     this.#known = nodes.remembered(agentId);
     this.#tryNext();
   }

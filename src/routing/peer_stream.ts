@@ -1,4 +1,4 @@
-import { type ClientHttp2Stream, constants, type IncomingHttpHeaders } from 'node:http2';
+import type { IncomingHttpHeaders } from 'node:http2';
 import type { Call, CallSink, FrameSink } from '../grpc/call.ts';
 import { refusalOf, statusOf } from '../grpc/client_call.ts';
 import { PREFIX_BYTES, writeFrame } from '../grpc/frame.ts';
@@ -6,7 +6,8 @@ import { type MessageHandler, MessageReader } from '../grpc/message_reader.ts';
 import { OneofReader } from '../grpc/oneof_reader.ts';
 import { MalformedMessage } from '../grpc/protobuf_wire.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
-import { writeFrames } from '../grpc/write_frames.ts';
+import { ErrorCode } from '../http2/error_code.ts';
+import type { Stream, StreamSink } from '../http2/stream.ts';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { AgentAnswer, type Answer } from '../tunnel/agent_answer.ts';
@@ -35,9 +36,6 @@ export interface PeerLoad {
 const TUNNEL_READY = 1;
 const NO_TUNNEL = 6;
 
-const CARRIED = Symbol('peer stream');
-type CarryingStream = ClientHttp2Stream & { [CARRIED]: PeerStream };
-
 const gatewayResponse = new OneofReader();
 const LOST: GrpcStatus = { code: StatusCode.Unavailable, message: 'the connection to the other node was lost' };
 
@@ -45,8 +43,8 @@ const LOST: GrpcStatus = { code: StatusCode.Unavailable, message: 'the connectio
  * One call to another node's private API, which asks for a tunnel there and, once started, is the call through that tunnel
  * (docs/protocol/routing.md, between nodes).
  */
-export class PeerStream implements Call, MessageHandler {
-  readonly #stream: CarryingStream;
+export class PeerStream implements Call, MessageHandler, StreamSink {
+  readonly #stream: Stream;
   readonly #load: PeerLoad;
   readonly #reader = new MessageReader(this);
   #asker: Asker | undefined;
@@ -61,21 +59,15 @@ export class PeerStream implements Call, MessageHandler {
   #queueBytes = 0;
   #halfClosed = false;
   #paused = false;
-  /** The end has come, and waits until whoever reads has heard what was held back for him. */
-  #endDue = false;
+  #whenDrained: (() => void) | undefined;
 
   /** @param stream opened with the call's headers, nothing sent on it yet */
-  constructor(stream: ClientHttp2Stream, load: PeerLoad, asker: Asker) {
-    this.#stream = stream as CarryingStream;
-    this.#stream[CARRIED] = this;
+  constructor(stream: Stream, load: PeerLoad, asker: Asker) {
+    this.#stream = stream;
     this.#load = load;
     this.#asker = asker;
-    stream.on('response', onResponse);
-    stream.on('data', onData);
-    stream.on('trailers', onTrailers);
-    stream.on('end', onEnd);
-    stream.on('error', ignore); // 'close' follows, and says the same
-    stream.on('close', onClose);
+    stream.open(this);
+    stream.resume();
   }
 
   /** Takes the tunnel that the node holds. To be called when it is ready. */
@@ -109,17 +101,18 @@ export class PeerStream implements Call, MessageHandler {
     if (this.#state !== 'started' || this.#halfClosed) return true;
     this.#queue.push(message);
     this.#queueBytes += PREFIX_BYTES + message.length;
-    return more ? true : writeFrames(this.#stream, this.#takeQueue());
+    return more ? true : this.#stream.write(this.#takeQueue());
   }
 
   halfClose(): void {
     if (this.#state !== 'started' || this.#halfClosed) return;
     this.#halfClosed = true;
-    this.#stream.end(this.#takeQueue());
+    this.#stream.write(this.#takeQueue());
+    this.#stream.end();
   }
 
   onDrain(f: () => void): void {
-    this.#stream.removeAllListeners('drain').on('drain', f);
+    this.#whenDrained = f;
   }
 
   pause(): void {
@@ -135,7 +128,6 @@ export class PeerStream implements Call, MessageHandler {
     this.#reader.resume();
     if (this.#paused || this.#state !== 'started') return; // a message that was held back has paused again, or was the last
     this.#stream.resume();
-    if (this.#endDue) this.ended();
   }
 
   cancel(): void {
@@ -203,7 +195,7 @@ export class PeerStream implements Call, MessageHandler {
     }
   }
 
-  responded(headers: IncomingHttpHeaders): void {
+  headers(headers: IncomingHttpHeaders): void {
     this.#load.answered();
     const refusal = refusalOf(headers);
     if (refusal !== undefined) this.#giveUp(refusal);
@@ -220,9 +212,11 @@ export class PeerStream implements Call, MessageHandler {
 
   /** Everything the node sends has been read. */
   ended(): void {
-    if (this.#status === undefined) return; // broken off: 'close' follows
-    this.#endDue = this.#paused;
-    if (this.#endDue) return;
+    if (this.#status === undefined) {
+      this.#over(LOST);
+      this.#close();
+      return;
+    }
     const { code } = this.#status;
     const answer = this.#answer;
     if (this.#reader.hasRest) this.#over({ code: StatusCode.Internal, message: 'unexpected EOF' });
@@ -235,9 +229,12 @@ export class PeerStream implements Call, MessageHandler {
     this.#close();
   }
 
+  drained(): void {
+    this.#whenDrained?.();
+  }
+
   closed(): void {
     this.#load.streamClosed();
-    if (this.#endDue) return;
     this.#over(this.#status !== undefined && this.#status.code !== StatusCode.OK ? this.#status : LOST);
   }
 
@@ -265,30 +262,6 @@ export class PeerStream implements Call, MessageHandler {
 
   /** What the node still sends is of no use, and it must not wait for what we do not send. */
   #close(): void {
-    const stream = this.#stream;
-    if (stream.isPaused()) stream.resume(); // a paused stream would never close
-    if (!stream.closed && !stream.destroyed) stream.close(constants.NGHTTP2_CANCEL);
+    this.#stream.reset(ErrorCode.Cancel);
   }
 }
-
-function onResponse(this: ClientHttp2Stream, headers: IncomingHttpHeaders): void {
-  (this as CarryingStream)[CARRIED].responded(headers);
-}
-
-function onData(this: ClientHttp2Stream, chunk: Buffer): void {
-  (this as CarryingStream)[CARRIED].data(chunk);
-}
-
-function onTrailers(this: ClientHttp2Stream, headers: IncomingHttpHeaders): void {
-  (this as CarryingStream)[CARRIED].trailers(headers);
-}
-
-function onEnd(this: ClientHttp2Stream): void {
-  (this as CarryingStream)[CARRIED].ended();
-}
-
-function onClose(this: ClientHttp2Stream): void {
-  (this as CarryingStream)[CARRIED].closed();
-}
-
-function ignore(): void {}

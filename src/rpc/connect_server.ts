@@ -1,10 +1,10 @@
-import { constants } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { compressionGzip } from '@connectrpc/connect-node';
 import { serverMetrics } from '../grpc/method_metrics.ts';
 import type { FrontHandlers } from '../net/front.ts';
+import { Http2Messages } from '../net/http2_messages.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
@@ -92,20 +92,21 @@ export function createConnectServer(options: {
   };
 
   return {
-    stream(stream, headers, _rawHeaders, session) {
+    stream(stream, headers, rawHeaders, session) {
+      const { request, response } = new Http2Messages(stream, headers, rawHeaders);
       const incoming: Incoming = {
         httpVersion: '2.0',
-        method: headers[':method'] ?? '',
-        target: headers[':path'] ?? '',
+        method: request.method,
+        target: request.url,
         headers,
-        body: stream,
-        answer: stream,
+        body: request,
+        answer: response,
         onAge: (f) => session.onAge(f),
         prove: () => session.prove(),
       };
-      serve(incoming, http2Outgoing(stream, scope)).catch((error: unknown) => {
+      serve(incoming, http2Outgoing(response)).catch((error: unknown) => {
         defect(error);
-        if (!stream.destroyed && !stream.closed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
+        response.destroy(new Error('defect'));
       });
     },
     request(request, response) {

@@ -1,7 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import { constants, type ServerHttp2Stream, type ServerStreamResponseOptions } from 'node:http2';
 import type { Writable } from 'node:stream';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
+import type { Http2Response } from '../net/http2_messages.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { goTrailers } from './grpc_answer.ts';
 
@@ -44,31 +44,20 @@ export async function send(response: UniversalServerResponse, out: Outgoing): Pr
   }
 }
 
-/** Answers on a stream of HTTP/2. */
-export function http2Outgoing(stream: ServerHttp2Stream, scope: Scope): Outgoing {
-  const finish = () => {
-    if (stream.readableEnded) return;
-    stream.resume(); // what still comes is of no use
-    scope.timeout(LINGER_MS, () => {
-      if (!stream.destroyed && !stream.closed) stream.close(constants.NGHTTP2_NO_ERROR);
-    });
-  };
+/** Answers on a stream of HTTP/2. A client that is still sending is told to stop when it has its answer. */
+export function http2Outgoing(response: Http2Response): Outgoing {
   return {
     get gone() {
-      return stream.destroyed || stream.closed;
+      return response.destroyed;
     },
     start(status, headers, more) {
-      const options = { ...(more ? { waitForTrailers: true } : { endStream: true }), sendDate: false };
-      stream.respond({ ':status': status, ...headers }, options as ServerStreamResponseOptions);
-      if (!more) finish();
+      response.writeHead(status, headers);
+      if (!more) response.end();
     },
-    write: (chunk) => (stream.write(chunk) ? undefined : writable(stream)),
+    write: (chunk) => (response.write(chunk) ? undefined : writable(response)),
     end(trailers) {
-      stream.once('wantTrailers', () => {
-        if (!stream.destroyed) stream.sendTrailers(trailers ?? {});
-      });
-      stream.end();
-      finish();
+      if (trailers !== undefined) response.addTrailers(trailers);
+      response.end();
     },
   };
 }

@@ -63,7 +63,7 @@ fuzz('a tunnel keeps the order whatever happens', steps, (list) => {
   const session = new FakeCallSession(new FakeClock());
   const stream = new FakeHttp2Stream();
   const headers = { ':path': '/Connect', 'content-type': 'application/grpc' };
-  const call = new ServerCall(stream.asServerStream, headers, session, '/Connect', false, server);
+  const call = new ServerCall(stream, headers, session, '/Connect', false, server);
   const kept: string[] = [];
   const tunnel = new Tunnel(call, 42n, {
     add: () => kept.push('add'),
@@ -74,7 +74,7 @@ fuzz('a tunnel keeps the order whatever happens', steps, (list) => {
   const sink = new RecordingSink();
   let open: Call | undefined;
   let cancelled = false;
-  const gone = () => stream.destroyed || stream.closed || stream.trailers !== undefined;
+  const gone = () => stream.closed || stream.trailers !== undefined;
   for (const { kind, what, damage, bytes: garbage } of list) {
     const message = () =>
       toBinary(ConnectRequestSchema, create(ConnectRequestSchema, { msg: said[what ?? ''] as Msg }));
@@ -90,10 +90,10 @@ fuzz('a tunnel keeps the order whatever happens', steps, (list) => {
       cancelled = sink.ends === 0;
       open.cancel(OK);
     } else if (kind === 'half-closes' && !gone()) stream.receiveEnd();
-    else if (kind === 'leaves' && !stream.destroyed) stream.lose();
+    else if (kind === 'leaves' && !stream.closed) stream.lose();
     else if (kind === 'age') session.reachAge();
   }
-  if (!stream.destroyed) stream.lose();
+  if (!stream.closed) stream.lose();
   assert.match(sink.heard.map((line) => line[0]).join(''), /^h?m*t?e?$/);
   assert.equal(sink.ends, open === undefined || cancelled ? 0 : 1);
   assert.match(kept.join(' '), /^(add (lost|busy done))?$/);

@@ -9,7 +9,6 @@ import {
 } from '../../http_over_grpc/http_exchange.ts';
 import type { ResponseHead } from '../../http_over_grpc/http_wire.ts';
 import { createUpgradeResponse } from '../../net/upgrade_response.ts';
-import { writeHead } from '../../net/write_head.ts';
 import { newCorrelationId, REQUEST_ID_HEADER, validCorrelationId } from '../../observability/correlation_id.ts';
 import { Hint } from '../../observability/hints.ts';
 import type { LimitHit } from '../../observability/limits.ts';
@@ -91,7 +90,7 @@ export class ProxyHandler {
       if (prepared instanceof Promise) {
         prepared
           .then((later) => {
-            if (!isGone(response)) this.#go(request, response, asking, later, upgrade);
+            if (!response.destroyed) this.#go(request, response, asking, later, upgrade);
           })
           .catch(defect);
       } else this.#go(request, response, asking, prepared, upgrade);
@@ -252,11 +251,6 @@ class ProxyPolicy implements ExchangePolicy {
   }
 }
 
-/** Node's response for HTTP/2 does not say itself that its client is gone. */
-function isGone(response: ServerResponse & { readonly stream?: { readonly destroyed: boolean } }): boolean {
-  return response.destroyed || response.stream?.destroyed === true;
-}
-
 /** An upgrade is over with its connection, or, if it was refused, with its answer, after which the connection may serve on. */
 function whenUpgradeOver(response: ServerResponse, socket: Duplex, f: () => void): void {
   const over = () => {
@@ -276,7 +270,7 @@ function answerHere(request: IncomingMessage, response: ServerResponse, asking: 
 
 function answer(request: IncomingMessage, response: ServerResponse, { status, headers, body }: Answer): void {
   if (response.destroyed || response.headersSent) return;
-  writeHead(response, status, headers);
+  response.writeHead(status, headers);
   response.end(request.method === 'HEAD' ? undefined : body);
   request.resume(); // a body that nobody reads would keep the connection from its next request
 }

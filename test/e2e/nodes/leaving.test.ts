@@ -60,19 +60,25 @@ test('kill -9 of a node costs what was in flight there, and its agents are back 
   );
   t.after(() => balancer.close());
   await delay(1500);
-  const agent = await nodes.connectAgent(1, balancer.agents);
+  await nodes.connectAgent(1, balancer.agents);
   const running = startLoad(balancer.kubernetesApi, asked, load);
   await delay(500);
   const before = running.report.lost.length;
   assert.equal(before, 0);
-  const [announced] = (await redis.ask('HKEYS', tunnelsKey(1))) as Buffer[];
-  const itsNode = nodes.servers.findIndex(({ endpoints }) =>
-    String(announced).endsWith(`:${endpoints.privateApi.port}`),
-  );
+  const nodesOfAgent = async () => {
+    const urls = (await redis.ask('HKEYS', tunnelsKey(1))) as Buffer[];
+    return urls.map((url) =>
+      nodes.servers.findIndex(({ endpoints }) => String(url).endsWith(`:${endpoints.privateApi.port}`)),
+    );
+  };
+  const itsNode = (await nodesOfAgent())[0] ?? assert.fail();
   const killed = performance.now();
   nodes.servers[itsNode]?.signal('SIGKILL');
-  await eventually('the agent to notice', () => !agent.connected);
-  await eventually('the agent to have tunnels again', () => agent.connected && agent.tunnels.open > 0, 5000);
+  await eventually(
+    'the agent to be at another node',
+    async () => (await nodesOfAgent()).some((node) => node !== itsNode),
+    5000,
+  );
   const back = performance.now() - killed;
   await delay(4000);
   const report = await running.stop();

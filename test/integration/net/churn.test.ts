@@ -1,34 +1,38 @@
-// Sessions that end inside their stream handlers, by the thousand: some versions of the runtime abort the process (docs/architecture.md).
+// Sessions that end inside their stream handlers, by the thousand.
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { type ClientHttp2Session, connect, type ServerHttp2Stream } from 'node:http2';
+import { type ClientHttp2Session, connect } from 'node:http2';
 import { test } from 'node:test';
 import { createWebSocketStream } from 'ws';
+import { ErrorCode } from '../../../src/http2/error_code.ts';
+import type { Stream } from '../../../src/http2/stream.ts';
 import { connectOptions, type Endpoint } from '../../support/endpoint.ts';
 import { within } from '../../support/wait.ts';
 import { webSocket } from '../../support/websocket.ts';
-import { openWithWebSocket } from './setup.ts';
+import { answer, openWithWebSocket } from './setup.ts';
 
 /** What a handler does with its session, or its stream, at once or a moment later. */
-const ends: readonly ((stream: ServerHttp2Stream) => void)[] = [
-  (stream) => stream.session?.destroy(),
+const ends: readonly ((stream: Stream) => void)[] = [
+  (stream) => stream.connection.destroy(),
   (stream) => {
-    stream.respond({ ':status': 200 });
-    stream.session?.destroy();
+    stream.sendHeaders({ ':status': 200 });
+    stream.connection.destroy();
   },
   (stream) => {
-    stream.respond({ ':status': 200 });
+    stream.sendHeaders({ ':status': 200 });
     stream.write(Buffer.alloc(100_000));
-    process.nextTick(() => stream.session?.destroy());
+    process.nextTick(() => stream.connection.destroy());
   },
   (stream) => {
-    stream.respond({ ':status': 200 });
-    stream.end('x');
-    stream.session?.close();
-    setImmediate(() => stream.session?.destroy());
+    answer(stream, 'x');
+    stream.connection.close();
+    setImmediate(() => stream.connection.destroy());
   },
-  (stream) => stream.on('data', () => stream.session?.destroy()),
-  (stream) => stream.destroy(),
+  (stream) => {
+    stream.open({ data: () => stream.connection.destroy(), ended() {}, drained() {}, closed() {} });
+    stream.resume();
+  },
+  (stream) => stream.reset(ErrorCode.Cancel),
 ];
 
 async function native(endpoint: Endpoint): Promise<ClientHttp2Session> {

@@ -168,7 +168,7 @@ test('an old connection gets GOAWAY; streams go on and learn of the age; the end
     t,
     {
       stream(stream, _headers, _raw, managed) {
-        stream.respond({ ':status': 200 });
+        stream.sendHeaders({ ':status': 200 });
         managed.onAge(() => events.push('age'));
       },
     },
@@ -216,7 +216,7 @@ test('windows follow the load, as the peer sees them', async (t) => {
     t,
     {
       stream(stream, _headers, _raw, managed) {
-        stream.respond({ ':status': 200 });
+        stream.sendHeaders({ ':status': 200 });
         managed.streamBusy();
         streams.push(() => managed.streamIdle());
       },

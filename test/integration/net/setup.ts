@@ -3,6 +3,7 @@ import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { TestContext } from 'node:test';
+import type { Stream } from '../../../src/http2/stream.ts';
 import { type Front, type FrontHandlers, type FrontOptions, openFront } from '../../../src/net/front.ts';
 import { createWebSocketTunnel } from '../../../src/net/websocket_tunnel.ts';
 import type { Clock } from '../../../src/runtime/clock.ts';
@@ -51,12 +52,20 @@ export async function openWithWebSocket(
   return opened;
 }
 
+/** Answers, and has no interest in what it was asked. */
+export function answer(stream: Stream, body: string | Buffer): void {
+  stream.open({ data() {}, ended() {}, drained() {}, closed() {} });
+  stream.resume();
+  stream.sendHeaders({ ':status': 200 });
+  stream.write(Buffer.from(body));
+  stream.end();
+}
+
 /** Answers with what it was asked for. */
 export const echoHandlers: Required<Pick<FrontHandlers, 'request' | 'stream'>> = {
   request: (req, res) => void res.end(`HTTP/1.1 ${req.method} ${req.url}`),
   stream(stream, headers) {
-    stream.respond({ ':status': 200 });
-    stream.end(`HTTP/2 ${headers[':method']} ${headers[':path']}`);
+    answer(stream, `HTTP/2 ${headers[':method']} ${headers[':path']}`);
   },
 };
 

@@ -4,13 +4,14 @@ import { readFileSync } from 'node:fs';
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2';
 import { type TestContext, test } from 'node:test';
 import { createWebSocketStream, type WebSocket } from 'ws';
+import { Http2Messages } from '../../../src/net/http2_messages.ts';
 import { Opcode } from '../../../src/net/websocket_frames.ts';
 import { FakeClock } from '../../../src/runtime/fake_clock.ts';
 import { makeCertificate } from '../../support/certificates.ts';
 import type { Endpoint } from '../../support/endpoint.ts';
 import { webSocket } from '../../support/websocket.ts';
 import { clientFrame, FrameClient } from './frame_client.ts';
-import { echoHandlers, openWithWebSocket, temporaryFolder } from './setup.ts';
+import { answer, echoHandlers, openWithWebSocket, temporaryFolder } from './setup.ts';
 
 interface Case {
   readonly name: string;
@@ -71,11 +72,14 @@ async function upgraded(t: TestContext, endpoint: Endpoint): Promise<FrameClient
   return client;
 }
 
-/** HTTP/2 frames of an unknown type, which a peer must ignore, behind the preface: `length` bytes in all. */
+const SETTINGS = Buffer.from('000000040000000000', 'hex');
+
+/** HTTP/2 frames of an unknown type, which a peer must ignore, behind preface and SETTINGS: `length` bytes in all. */
 function ignoredFrames(length: number): Buffer {
   const bytes = Buffer.alloc(length);
   preface.copy(bytes);
-  for (let at = preface.length; at < length; ) {
+  SETTINGS.copy(bytes, preface.length);
+  for (let at = preface.length + SETTINGS.length; at < length; ) {
     const payload = Math.min(16_384, length - at - 9);
     bytes.writeUIntBE(payload, at, 3);
     bytes[at + 3] = 0xfa;
@@ -135,9 +139,10 @@ async function tunnel(t: TestContext, endpoint: Endpoint): Promise<{ ws: WebSock
 }
 
 test('HTTP/2 inside a WebSocket carries bytes both ways, unchanged', async (t) => {
-  const { endpoint } = await openWithWebSocket(t, (stream) => {
-    stream.respond({ ':status': 200 });
-    stream.pipe(stream);
+  const { endpoint } = await openWithWebSocket(t, (stream, headers, list) => {
+    const { request, response } = new Http2Messages(stream, headers, list);
+    response.writeHead(200, []);
+    request.pipe(response);
   });
   const { session } = await tunnel(t, endpoint);
   const sent = Buffer.from(Array.from({ length: 3_000_001 }, (_, i) => (i * 31 + (i >> 8)) & 0xff));
@@ -150,8 +155,7 @@ test('HTTP/2 inside a WebSocket carries bytes both ways, unchanged', async (t) =
 
 test('the stream knows the address of who opened the WebSocket', async (t) => {
   const { endpoint } = await openWithWebSocket(t, (stream, _headers, _raw, session) => {
-    stream.respond({ ':status': 200 });
-    stream.end(session.remoteAddress);
+    answer(stream, session.remoteAddress);
   });
   const { session } = await tunnel(t, endpoint);
   let body = '';
@@ -186,8 +190,8 @@ test('the HTTP/2 session ends with its WebSocket, and its streams know', async (
   const gone = Promise.withResolvers<void>();
   const reset = Promise.withResolvers<void>();
   const { endpoint, front } = await openWithWebSocket(t, (stream, _headers, _raw, session) => {
-    stream.respond({ ':status': 200 });
-    stream.on('close', reset.resolve);
+    stream.open({ data() {}, ended() {}, drained() {}, closed: () => reset.resolve() });
+    stream.sendHeaders({ ':status': 200 });
     session.scope.own({ close: () => gone.resolve() });
   });
   const { ws, session } = await tunnel(t, endpoint);
@@ -201,8 +205,7 @@ test('the HTTP/2 session ends with its WebSocket, and its streams know', async (
 
 test('a client that stops reading, then sends nonsense or leaves with an error, harms only itself', async (t) => {
   const { endpoint, front } = await openWithWebSocket(t, (stream) => {
-    stream.respond({ ':status': 200 });
-    stream.end(Buffer.alloc(8 << 20));
+    answer(stream, Buffer.alloc(8 << 20));
   });
   const goAway = Buffer.from('00000807000000000000000000' + '00000002', 'hex');
   const nonsense = Buffer.from('ffffff0102030405060708090a', 'hex');

@@ -214,7 +214,7 @@ const doubtful: {
     what: 'that answers in HTTP/1.1',
     scheme: 'grpc',
     says: (socket) => void socket.end(http1),
-    error: /Protocol error/,
+    error: /not HTTP\/2/,
     hint: /OWN_PRIVATE_API_SCHEME to grpcs/,
   },
   {

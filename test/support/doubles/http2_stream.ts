@@ -1,28 +1,21 @@
-import { EventEmitter } from 'node:events';
-import type { OutgoingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { CallStream } from '../../../src/grpc/server_call.ts';
+import type { Headers, StreamSink } from '../../../src/http2/stream.ts';
 
 /** A server's HTTP/2 stream without a connection: what a client would see is recorded, and its side is played by the test. */
-export class FakeHttp2Stream extends EventEmitter {
-  destroyed = false;
+export class FakeHttp2Stream implements CallStream {
   closed = false;
-  writableLength = 0;
   /** What `write` returns. */
   ready = true;
-  headers: OutgoingHttpHeaders | undefined;
+  headers: Headers | undefined;
   /** Of an answer without messages these are the headers. */
-  trailers: OutgoingHttpHeaders | undefined;
-  resetCode: number | undefined;
+  trailers: Headers | undefined;
   /** How often headers, messages and trailers were sent, in order. */
   readonly sent: string[] = [];
-  readonly session = { state: { outboundQueueSize: 0 } };
   readonly #written: Buffer[] = [];
+  #sink: StreamSink | undefined;
   #arrived: Buffer[] = [];
-  #paused = false;
+  #paused = true;
   #clientDone = false;
-
-  get asServerStream(): ServerHttp2Stream {
-    return this as unknown as ServerHttp2Stream;
-  }
 
   get paused(): boolean {
     return this.#paused;
@@ -35,40 +28,29 @@ export class FakeHttp2Stream extends EventEmitter {
 
   // ---- what the server does
 
-  respond(headers: OutgoingHttpHeaders, options: { endStream?: boolean; sendDate?: boolean } = {}): void {
-    this.#mustBeAlive();
+  open(sink: StreamSink): void {
+    this.#sink = sink;
+  }
+
+  sendHeaders(headers: Headers, end = false): void {
+    this.#mustBeOpen();
     if (this.headers !== undefined) throw new Error('headers sent twice');
     this.sent.push('headers');
-    this.headers = options.sendDate === false ? headers : { ...headers, date: 'now' };
-    if (options.endStream) this.trailers = this.headers;
+    this.headers = headers;
+    if (end) this.trailers = headers;
   }
 
   write(bytes: Buffer): boolean {
-    this.#mustBeAlive();
+    this.#mustBeOpen();
     this.sent.push('data');
     this.#written.push(bytes);
     return this.ready;
   }
 
-  cork(): void {}
-
-  uncork(): void {}
-
-  end(): void {
-    this.#mustBeAlive();
-    this.emit('wantTrailers');
-  }
-
-  sendTrailers(trailers: OutgoingHttpHeaders): void {
-    this.#mustBeAlive();
-    if (this.trailers !== undefined) throw new Error('trailers sent twice');
+  end(trailers?: Headers): void {
+    this.#mustBeOpen();
     this.sent.push('trailers');
     this.trailers = trailers;
-  }
-
-  close(code: number): void {
-    this.closed = true;
-    this.resetCode = code;
   }
 
   pause(): void {
@@ -92,21 +74,29 @@ export class FakeHttp2Stream extends EventEmitter {
     this.#deliver();
   }
 
+  /** The client has read what was written. */
+  drain(): void {
+    this.#sink?.drained();
+  }
+
   /** The client resets the stream, or its connection breaks. */
   lose(): void {
-    this.destroyed = true;
     this.closed = true;
-    this.emit('close');
+    this.#sink?.closed(8);
   }
 
   #deliver(): void {
-    while (!this.#paused && this.#arrived.length > 0) this.emit('data', this.#arrived.shift());
+    for (let chunk = this.#next(); chunk !== undefined; chunk = this.#next()) this.#sink?.data(chunk);
     if (this.#paused || !this.#clientDone) return;
     this.#clientDone = false;
-    this.emit('end');
+    this.#sink?.ended();
   }
 
-  #mustBeAlive(): void {
-    if (this.destroyed || this.closed) throw new Error('the stream is gone');
+  #next(): Buffer | undefined {
+    return this.#paused ? undefined : this.#arrived.shift();
+  }
+
+  #mustBeOpen(): void {
+    if (this.trailers !== undefined) throw new Error('the answer is complete');
   }
 }

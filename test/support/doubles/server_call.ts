@@ -26,7 +26,7 @@ export function playedCall(headers: Record<string, string> = {}) {
   const clock = new FakeClock();
   const session = new FakeCallSession(clock);
   const stream = new FakeHttp2Stream();
-  const call = new ServerCall(stream.asServerStream, headers, session, '/s/M', false, server);
+  const call = new ServerCall(stream, headers, session, '/s/M', false, server);
   return {
     clock,
     session,

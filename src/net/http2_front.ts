@@ -1,5 +1,9 @@
-import { constants, type IncomingHttpHeaders, performServerHandshake, type ServerHttp2Stream } from 'node:http2';
+import type { IncomingHttpHeaders } from 'node:http2';
 import type { Duplex } from 'node:stream';
+import { Connection } from '../http2/connection.ts';
+import { ErrorCode } from '../http2/error_code.ts';
+import type { HeaderList } from '../http2/header_list.ts';
+import type { Stream } from '../http2/stream.ts';
 import { Hint } from '../observability/hints.ts';
 import type { Log } from '../observability/log.ts';
 import type { Random } from '../runtime/random.ts';
@@ -12,9 +16,9 @@ import { type ByteCounts, ManagedSession, type Session } from './session.ts';
 import type { WindowBudget } from './windows.ts';
 
 export type StreamHandler = (
-  stream: ServerHttp2Stream,
+  stream: Stream,
   headers: IncomingHttpHeaders,
-  rawHeaders: string[],
+  rawHeaders: HeaderList,
   session: Session,
 ) => void;
 
@@ -51,13 +55,16 @@ const SMALL_WINDOW_BYTES = 256 << 10;
 const MAX_STREAMS = 10_000;
 /** Header lists: as much as a request's head may have on HTTP/1.1. */
 const MAX_HEADER_LIST_BYTES = 1 << 20;
-/** A stream's session, which has to hear of its end: one function for all streams. */
-const owner = Symbol('session');
-type OwnedStream = ServerHttp2Stream & { [owner]: ManagedSession };
-/** Megabytes that one session may use before it refuses new streams; the default of 10 is used up by 10 large writes. */
-const MAX_SESSION_MEMORY_MB = 256;
+/** Fields in one list. */
+const MAX_HEADER_PAIRS = 4096;
+/**
+ * Every call that is cancelled, and every call that ends before its client is done, costs the client a reset: busy agents have
+ * thousands. Strangers have none.
+ */
+const FLOOD = { burst: 200, perSecond: 50 };
+const TRUSTED_FLOOD = { burst: 10_000, perSecond: 1000 };
 
-/** The sessions of one listener. No `http2.Server` is behind it: each session is made from its transport. */
+/** The sessions of one listener. */
 export function createHttp2Front(
   onStream: StreamHandler,
   options: Http2Options,
@@ -65,30 +72,46 @@ export function createHttp2Front(
 ): Http2Front {
   const { windows, maxConnectionAgeMs } = options;
   const maxStreams = limits?.streamsPerConnection ?? MAX_STREAMS;
-  const sessions = new Set<ManagedSession>();
+  const sessions = new Map<ManagedSession, Connection>();
   const rounds = new Rounds(scope, KEEPALIVE_CHECK_MS);
   let draining = false;
 
   return {
     accept(transport, remoteAddress, connection = transport) {
-      const window = windows?.session((bytes, applied) => {
-        if (!session.destroyed && !session.closed) session.settings({ initialWindowSize: bytes }, applied);
-      });
-      const session = performServerHandshake(transport, {
-        settings: {
-          enablePush: false,
-          initialWindowSize: window?.bytes ?? SMALL_WINDOW_BYTES,
-          maxConcurrentStreams: maxStreams,
-          maxHeaderListSize: limits?.headerBytes ?? MAX_HEADER_LIST_BYTES,
+      const window = windows?.session((bytes, applied) => link.setStreamWindow(bytes, applied));
+      const link = new Connection(
+        transport,
+        {
+          request(stream, headers, list) {
+            if (link.openStreams === maxStreams) limits?.hits.streams();
+            try {
+              onStream(stream, headers, list, managed);
+            } catch (error) {
+              log.error('Defect in a stream handler', {
+                error: error instanceof Error ? error.stack : String(error),
+                hint: Hint.defect,
+              });
+              stream.reset(ErrorCode.InternalError);
+            }
+          },
+          pinged: () => managed.pinged(),
+          closed() {
+            sessions.delete(managed);
+            managed.ended();
+          },
         },
-        maxHeaderListPairs: 4096,
-        maxSessionMemory: MAX_SESSION_MEMORY_MB,
-        // Every call that is cancelled, and every call that ends before its client is done, costs the client a reset. The
-        // default of 33 a second ends the connections of busy agents.
-        streamResetBurst: 10_000,
-        streamResetRate: 1000,
-      });
-      const managed = new ManagedSession(session, scope.child(), {
+        {
+          role: 'server',
+          clock: scope.clock,
+          streamWindowBytes: window?.bytes ?? SMALL_WINDOW_BYTES,
+          connectionWindowBytes: windows === undefined ? 4 * SMALL_WINDOW_BYTES : CONNECTION_WINDOW_BYTES,
+          maxStreams,
+          headerList: { bytes: limits?.headerBytes ?? MAX_HEADER_LIST_BYTES, pairs: MAX_HEADER_PAIRS },
+          flood: FLOOD,
+          trustedFlood: TRUSTED_FLOOD,
+        },
+      );
+      const managed = new ManagedSession(link, scope.child(), {
         remoteAddress,
         transport,
         entrance: gate && { gate, connection },
@@ -97,47 +120,17 @@ export function createHttp2Front(
         age: maxConnectionAgeMs === undefined ? undefined : connectionAge(maxConnectionAgeMs, random),
         limitPings: options.limitPings ?? false,
       });
-      sessions.add(managed);
-      session.once('close', () => sessions.delete(managed));
-      session.setLocalWindowSize(windows === undefined ? 4 * SMALL_WINDOW_BYTES : CONNECTION_WINDOW_BYTES);
-      session.on('stream', (stream, headers, _flags, rawHeaders) => {
-        stream.on('error', ignore); // its end is told by 'close'
-        if (managed.openStreams >= maxStreams) {
-          // The runtime refuses them itself once the client has acknowledged our SETTINGS.
-          stream.close(constants.NGHTTP2_REFUSED_STREAM);
-          limits?.hits.streams();
-          return;
-        }
-        managed.openStreams++;
-        (stream as OwnedStream)[owner] = managed;
-        stream.on('close', leaveSession);
-        if (managed.openStreams === maxStreams) limits?.hits.streams();
-        try {
-          onStream(stream, headers, rawHeaders, managed);
-        } catch (error) {
-          log.error('Defect in a stream handler', {
-            error: error instanceof Error ? error.stack : String(error),
-            hint: Hint.defect,
-          });
-          if (!stream.destroyed) stream.close(constants.NGHTTP2_INTERNAL_ERROR);
-        }
-      });
+      sessions.set(managed, link);
       if (draining) managed.drain();
     },
     drain() {
       draining = true;
-      for (const session of sessions) session.drain();
+      for (const session of [...sessions.keys()]) session.drain();
     },
     count() {
       let streams = 0;
-      for (const session of sessions) streams += session.openStreams;
+      for (const link of sessions.values()) streams += link.openStreams;
       return { sessions: sessions.size, streams };
     },
   };
 }
-
-function leaveSession(this: ServerHttp2Stream): void {
-  (this as OwnedStream)[owner].openStreams--;
-}
-
-function ignore(): void {}

@@ -1,0 +1,602 @@
+import type { IncomingHttpHeaders } from 'node:http2';
+import type { Duplex } from 'node:stream';
+import type { Clock } from '../runtime/clock.ts';
+import { ConnectionError } from './connection_error.ts';
+import { ErrorCode } from './error_code.ts';
+import { FloodGuard, type FloodLimit } from './flood_guard.ts';
+import {
+  CLIENT_PREFACE,
+  Flag,
+  FrameType,
+  goAwayFrame,
+  MAX_FRAME_BYTES,
+  newFrame,
+  numberFrame,
+  pingFrame,
+} from './frame.ts';
+import {
+  checkPing,
+  onConnection,
+  priorityError,
+  readGoAway,
+  readReset,
+  readWindowUpdate,
+  withoutPadding,
+} from './frame_payloads.ts';
+import { FrameReader, type FrameSink } from './frame_reader.ts';
+import { type HeaderBlock, HeaderBlocks, type HeaderListLimit } from './header_blocks.ts';
+import { type HeaderList, MalformedHeaders, requestHeaders, responseHeaders, trailerHeaders } from './header_list.ts';
+import { encodeHeaders } from './hpack/encoder.ts';
+import { Sending } from './sending.ts';
+import { DEFAULT_WINDOW_BYTES, newPeerSettings, readSettings, settingsFrame } from './settings.ts';
+import { type Headers, Stream } from './stream.ts';
+
+/** Who uses a connection. */
+export interface ConnectionHandler {
+  /** Where we are the server: a request. `list` has the headers as they came. The stream is paused; `open` and `resume` it. */
+  request?(stream: Stream, headers: IncomingHttpHeaders, list: HeaderList): void;
+  /** The peer has sent its first SETTINGS. */
+  greeted?(): void;
+  pinged?(): void;
+  /** The peer wants no new streams. */
+  leaving?(code: number, debug: string): void;
+  /** Once, last. `error`: undefined if both sides were done with it. */
+  closed(error: Error | undefined): void;
+}
+
+export interface ConnectionOptions {
+  readonly role: 'server' | 'client';
+  readonly clock: Clock;
+  /** What the peer may send on a stream before it is read, in bytes. */
+  readonly streamWindowBytes: number;
+  /** What it may have under way on all streams together; bytes that wait in streams do not count. */
+  readonly connectionWindowBytes: number;
+  /** Streams that a client may have open at once. */
+  readonly maxStreams: number;
+  readonly headerList: HeaderListLimit;
+  /** Of frames that carry nothing. */
+  readonly flood: FloodLimit;
+  /** The same, once the peer is known. */
+  readonly trustedFlood?: FloodLimit;
+}
+
+/** A peer that does not read what it makes us answer is no peer. */
+const MAX_WAITING_BYTES = 1 << 20;
+/** Frames of unknown types: larger ones cost their sender more than us. */
+const SMALL_FRAME_BYTES = 1 << 10;
+/** After the last byte has left, a peer gets so long to close the connection itself: closed by us, it could lose that byte. */
+const FAREWELL_MS = 100;
+/** The last byte has so long to leave. */
+const LEAVING_MS = 20_000;
+/** … to a peer that is sent away. */
+const SENT_AWAY_MS = 1000;
+/** Streams that the peer itself has ended are remembered, so that it can be told of what it still sends on them. */
+const REMEMBERED_STREAMS = 16;
+const OUR_PING = Buffer.from('keepaliv', 'latin1');
+
+/**
+ * One connection of HTTP/2 (RFC 9113), over any transport. Bytes are read as they come and handed to their streams without a copy;
+ * what is sent in one turn of the event loop leaves in one write. Node's own HTTP/2 costs several times as much for each stream,
+ * and keeps 24 KiB for each connection (docs/performance.md).
+ */
+export class Connection implements FrameSink {
+  readonly isServer: boolean;
+  readonly #transport: Duplex;
+  readonly #handler: ConnectionHandler;
+  readonly #options: ConnectionOptions;
+  readonly #sending: Sending;
+  readonly #reader = new FrameReader(this);
+  readonly #blocks: HeaderBlocks;
+  readonly #flood: FloodGuard;
+  readonly #streams = new Map<number, Stream>();
+  readonly #peer = newPeerSettings();
+  /** Of the client's preface, what has not come yet. */
+  #prefaceLeft: number;
+  #greeted = false;
+  /** The last stream that the client has opened: the peer, or we. */
+  #lastStreamId: number;
+  /** What GOAWAY said: later streams of the peer are not looked at. */
+  #lastServedId: number | undefined;
+  /** What the peer may still send on all streams together, and what it has not been told of. */
+  #receiveWindow: number;
+  #unacknowledged = 0;
+  /** What streams begin with, once the peer has said that it knows; before that, RFC 9113's. */
+  #initialWindow = DEFAULT_WINDOW_BYTES;
+  /** Told to the peer, in this order, and not acknowledged. */
+  readonly #windowsTold: { readonly bytes: number; readonly applied: (() => void) | undefined }[] = [];
+  #streamWindow: number;
+  /** Requests beyond what the server takes at once. */
+  #unopened: { readonly stream: Stream; readonly headers: Headers }[] = [];
+  readonly #pings: ((error: Error | undefined) => void)[] = [];
+  readonly #endedByPeer: number[] = [];
+  #closing = false;
+  #destroyed = false;
+  #error: Error | undefined;
+
+  /** @param transport is the connection's own from now on */
+  constructor(transport: Duplex, handler: ConnectionHandler, options: ConnectionOptions) {
+    this.isServer = options.role === 'server';
+    this.#transport = transport;
+    this.#handler = handler;
+    this.#options = options;
+    this.#sending = new Sending(transport);
+    this.#blocks = new HeaderBlocks(options.headerList);
+    this.#flood = new FloodGuard(options.flood, options.clock.monotonicMs());
+    this.#prefaceLeft = this.isServer ? CLIENT_PREFACE.length : 0;
+    this.#lastStreamId = this.isServer ? 0 : -1;
+    this.#streamWindow = options.streamWindowBytes;
+    this.#receiveWindow = Math.max(options.connectionWindowBytes, DEFAULT_WINDOW_BYTES);
+    this.#greet();
+    transport.on('data', (chunk: Buffer) => this.#push(chunk));
+    transport.on('error', (error) => {
+      this.#error ??= error;
+    });
+    transport.on('end', () => this.#over());
+    transport.on('close', () => this.#over());
+    if (transport.destroyed) process.nextTick(() => this.#over());
+  }
+
+  #greet(): void {
+    const { streamWindowBytes, maxStreams, headerList } = this.#options;
+    const { output } = this.#sending;
+    if (!this.isServer) output.push(CLIENT_PREFACE);
+    this.#windowsTold.push({ bytes: streamWindowBytes, applied: undefined });
+    output.push(
+      settingsFrame({
+        initialWindowBytes: streamWindowBytes,
+        maxHeaderListBytes: headerList.bytes,
+        enablePush: false,
+        ...(this.isServer && { maxConcurrentStreams: maxStreams }),
+      }),
+    );
+    const more = this.#receiveWindow - DEFAULT_WINDOW_BYTES;
+    if (more > 0) output.push(numberFrame(FrameType.WindowUpdate, 0, more));
+  }
+
+  /** Nothing is sent or received any more. */
+  get destroyed(): boolean {
+    return this.#destroyed;
+  }
+
+  /** Streams that are open, or wait for their turn. */
+  get openStreams(): number {
+    return this.#streams.size + this.#unopened.length;
+  }
+
+  /** `answered` hears once. */
+  ping(answered: (error: Error | undefined) => void = ignore): void {
+    if (this.#destroyed) answered(this.#lost());
+    else {
+      this.#pings.push(answered);
+      this.#sending.output.push(pingFrame(0, OUR_PING));
+    }
+  }
+
+  /** Somebody is known on the connection, who may be busier than a stranger. */
+  trust(): void {
+    const { trustedFlood } = this.#options;
+    if (trustedFlood !== undefined) this.#flood.relax(trustedFlood);
+  }
+
+  /** Gives streams another window, in bytes. `applied` is called when the peer knows. */
+  setStreamWindow(bytes: number, applied: () => void): void {
+    if (this.#destroyed) return;
+    this.#streamWindow = bytes;
+    this.#windowsTold.push({ bytes, applied });
+    this.#sending.output.push(settingsFrame({ initialWindowBytes: bytes }));
+  }
+
+  /** GOAWAY: streams that are open go on, there will be no new ones, and the connection ends after the last. Idempotent. */
+  close(): void {
+    if (this.#closing || this.#destroyed) return;
+    this.#closing = true;
+    this.#sendGoAway(ErrorCode.NoError, '');
+    this.#endIfIdle();
+  }
+
+  /** Sends the peer away, and says why. */
+  fail(code: number, reason: string): void {
+    if (this.#destroyed) return;
+    this.#error ??= new ConnectionError(code, reason);
+    this.#sendGoAway(code, reason);
+    this.#leave(SENT_AWAY_MS);
+  }
+
+  /** Ends the connection at once. */
+  destroy(error?: Error): void {
+    if (this.#destroyed) return;
+    this.#error ??= error;
+    this.#sendGoAway(ErrorCode.NoError, '');
+    this.#sending.output.flush();
+    this.#over();
+  }
+
+  /**
+   * Opens a stream, where we are the client. It waits for its turn if the server takes no more.
+   * @param headers the pseudo-headers among them
+   */
+  request(headers: Headers): Stream {
+    const stream = new Stream(this, 0, 0, 0);
+    if (this.#closing || this.#destroyed) process.nextTick(() => stream.close(ErrorCode.RefusedStream));
+    else if (this.#streams.size >= this.#peer.maxConcurrentStreams) this.#unopened.push({ stream, headers });
+    else this.#open(stream, headers);
+    return stream;
+  }
+
+  // ---- for streams
+
+  /** What a stream may hold of what nobody has read, as told to the peer last. */
+  get streamWindow(): number {
+    return this.#streamWindow;
+  }
+
+  get sending(): Sending {
+    return this.#sending;
+  }
+
+  sendWindowUpdate(streamId: number, bytes: number): void {
+    this.#sending.output.push(numberFrame(FrameType.WindowUpdate, streamId, bytes));
+  }
+
+  sendReset(streamId: number, code: number): void {
+    this.#sending.output.push(numberFrame(FrameType.RstStream, streamId, code));
+  }
+
+  /** The stream is over. */
+  forget(stream: Stream): void {
+    this.#sending.forget(stream);
+    if (stream.id === 0) this.#unopened = this.#unopened.filter((unopened) => unopened.stream !== stream);
+    this.#streams.delete(stream.id);
+    if (this.#destroyed) return;
+    this.#openNext();
+    this.#endIfIdle();
+  }
+
+  #open(stream: Stream, headers: Headers): void {
+    this.#lastStreamId += 2;
+    stream.begin(this.#lastStreamId, this.#peer.initialWindowBytes, this.#initialWindow);
+    this.#streams.set(stream.id, stream);
+    this.#sending.headers(stream.id, encodeHeaders(headers), false);
+  }
+
+  #openNext(): void {
+    while (this.#unopened.length > 0 && this.#streams.size < this.#peer.maxConcurrentStreams) {
+      const { stream, headers } = this.#unopened.shift()!;
+      this.#open(stream, headers);
+      stream.sendQueued();
+    }
+  }
+
+  // ---- the end
+
+  #sendGoAway(code: number, debug: string): void {
+    this.#lastServedId ??= this.isServer ? this.#lastStreamId : 0;
+    this.#sending.output.push(goAwayFrame(this.#lastServedId, code, debug));
+  }
+
+  #endIfIdle(): void {
+    if (this.#closing && this.openStreams === 0 && !this.#destroyed) this.#leave();
+  }
+
+  /** Everything has been said: lets the transport send it, and closes it then. */
+  #leave(limitMs = LEAVING_MS): void {
+    const transport = this.#transport;
+    const { clock } = this.#options;
+    this.#sending.output.flush();
+    this.#over(() => {
+      const late = clock.startTimer(limitMs, () => transport.destroy());
+      transport.end(() => clock.startTimer(FAREWELL_MS, () => transport.destroy()));
+      transport.once('close', () => late.stop());
+    });
+  }
+
+  #over(end: () => void = () => this.#transport.destroy()): void {
+    if (this.#destroyed) return;
+    this.#destroyed = true;
+    this.#reader.stop();
+    end();
+    const unopened = this.#unopened.map(({ stream }) => stream);
+    for (const stream of [...this.#streams.values(), ...unopened]) stream.close(ErrorCode.Cancel);
+    for (const answered of this.#pings.splice(0)) answered(this.#lost());
+    this.#handler.closed(this.#error);
+  }
+
+  #lost(): Error {
+    return this.#error ?? new ConnectionError(ErrorCode.NoError, 'the connection has ended');
+  }
+
+  // ---- receiving
+
+  #push(chunk: Buffer): void {
+    if (this.#destroyed) return;
+    try {
+      const rest = this.#prefaceLeft > 0 ? this.#afterPreface(chunk) : chunk;
+      if (rest.length > 0) this.#reader.push(rest);
+    } catch (error) {
+      if (error instanceof ConnectionError) this.fail(error.code, error.message);
+      else {
+        this.fail(ErrorCode.InternalError, '');
+        throw error;
+      }
+    }
+  }
+
+  #afterPreface(chunk: Buffer): Buffer {
+    const start = CLIENT_PREFACE.length - this.#prefaceLeft;
+    const length = Math.min(this.#prefaceLeft, chunk.length);
+    if (chunk.compare(CLIENT_PREFACE, start, start + length, 0, length) !== 0) {
+      throw new ConnectionError(ErrorCode.ProtocolError, 'this is not HTTP/2');
+    }
+    this.#prefaceLeft -= length;
+    return chunk.subarray(length);
+  }
+
+  begun(type: number, flags: number, streamId: number, length: number): boolean {
+    if (!this.#greeted && (type !== FrameType.Settings || (flags & Flag.Ack) !== 0)) {
+      throw new ConnectionError(ErrorCode.ProtocolError, 'this is not HTTP/2, in which SETTINGS come first');
+    }
+    const { unfinished } = this.#blocks;
+    if (unfinished !== undefined && (type !== FrameType.Continuation || streamId !== unfinished)) {
+      throw new ConnectionError(ErrorCode.ProtocolError, 'a header block goes on without a break');
+    }
+    if (type === FrameType.Data) return this.#dataBegun(flags, streamId, length);
+    if (type <= FrameType.Continuation) return true;
+    if (length < SMALL_FRAME_BYTES) this.#countIdle();
+    return false;
+  }
+
+  frameTooLong(): void {
+    if (!this.#greeted) throw new ConnectionError(ErrorCode.ProtocolError, 'this is not HTTP/2');
+    throw new ConnectionError(ErrorCode.FrameSizeError, `frames have ${MAX_FRAME_BYTES} bytes at the most`);
+  }
+
+  frame(type: number, flags: number, streamId: number, payload: Buffer): void {
+    if (type === FrameType.Data) this.#paddedData(flags, streamId, payload);
+    else if (type === FrameType.Headers) this.#take(this.#blocks.headers(flags, streamId, payload));
+    else if (type === FrameType.Continuation) this.#take(this.#blocks.continuation(flags, payload));
+    else if (type === FrameType.Priority) this.#prioritized(streamId, payload);
+    else if (type === FrameType.RstStream) this.#reset(streamId, payload);
+    else if (type === FrameType.Settings) this.#settings(flags, streamId, payload);
+    else if (type === FrameType.Ping) this.#ping(flags, streamId, payload);
+    else if (type === FrameType.GoAway) this.#goAway(streamId, payload);
+    else if (type === FrameType.WindowUpdate) this.#windowUpdate(streamId, payload);
+    else throw new ConnectionError(ErrorCode.ProtocolError, 'nothing is to be pushed');
+  }
+
+  // ---- DATA
+
+  #dataBegun(flags: number, streamId: number, length: number): boolean {
+    this.#mustHaveBegun(streamId, 'DATA');
+    this.#countReceived(length);
+    if (length === 0 && (flags & Flag.EndStream) === 0) this.#countIdle();
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) {
+      // Without our memory of its end it may have been ended by us, and this was under way.
+      if (this.#endedByPeer.includes(streamId)) this.#refuse(streamId, ErrorCode.StreamClosed);
+      return false;
+    }
+    if (stream.remoteEnded) stream.reset(ErrorCode.StreamClosed);
+    else if (!stream.admit(length)) stream.reset(ErrorCode.FlowControlError);
+    return !stream.closed;
+  }
+
+  /** What waits in a stream does not count against the connection's window: a stalled one must not stop the others. */
+  #countReceived(bytes: number): void {
+    this.#receiveWindow -= bytes;
+    if (this.#receiveWindow < 0) throw new ConnectionError(ErrorCode.FlowControlError, 'more than the window');
+    this.#unacknowledged += bytes;
+    if (this.#unacknowledged * 2 < this.#options.connectionWindowBytes) return;
+    this.sendWindowUpdate(0, this.#unacknowledged);
+    this.#receiveWindow += this.#unacknowledged;
+    this.#unacknowledged = 0;
+  }
+
+  data(streamId: number, chunk: Buffer, end: boolean): void {
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    if (chunk.length > 0 && !stream.receive(chunk)) stream.reset(ErrorCode.ProtocolError);
+    else if (end) this.#streamEnds(stream);
+  }
+
+  #paddedData(flags: number, streamId: number, payload: Buffer): void {
+    const content = withoutPadding(flags, payload);
+    this.#streams.get(streamId)?.skip(payload.length - content.length);
+    this.data(streamId, content, (flags & Flag.EndStream) !== 0);
+  }
+
+  #streamEnds(stream: Stream): void {
+    if (stream.closed) return;
+    this.#remember(stream.id);
+    if (!stream.receiveEnd()) stream.reset(ErrorCode.ProtocolError);
+  }
+
+  // ---- HEADERS
+
+  #take(block: HeaderBlock | undefined): void {
+    if (block === undefined) return;
+    const stream = this.#streams.get(block.streamId);
+    if (stream !== undefined) this.#moreHeaders(stream, block);
+    else if (this.isServer) this.#newRequest(block);
+    else this.#mustHaveBegun(block.streamId, 'HEADERS');
+  }
+
+  #newRequest({ streamId, end, list }: HeaderBlock): void {
+    if (streamId <= this.#lastStreamId) {
+      if (this.#endedByPeer.includes(streamId))
+        throw new ConnectionError(ErrorCode.StreamClosed, 'this stream has ended');
+      return; // else we have ended it, and these trailers were under way
+    }
+    this.#lastStreamId = streamId;
+    if (this.#lastServedId !== undefined) return; // GOAWAY has told the peer that it is not looked at
+    const refusal =
+      list === undefined
+        ? ErrorCode.EnhanceYourCalm
+        : this.#streams.size >= this.#options.maxStreams
+          ? ErrorCode.RefusedStream
+          : undefined;
+    if (refusal !== undefined || list === undefined) {
+      this.#refuse(streamId, refusal ?? ErrorCode.EnhanceYourCalm);
+      return;
+    }
+    const headers = wellFormed(() => requestHeaders(list));
+    const stream = new Stream(this, streamId, this.#peer.initialWindowBytes, this.#initialWindow);
+    if (headers === undefined || !stream.promise(headers['content-length'])) {
+      this.#refuse(streamId, ErrorCode.ProtocolError);
+      return;
+    }
+    this.#streams.set(streamId, stream);
+    if (end) this.#streamEnds(stream);
+    if (!stream.closed) this.#handler.request?.(stream, headers, list);
+  }
+
+  #moreHeaders(stream: Stream, { end, list }: HeaderBlock): void {
+    if (stream.remoteEnded) stream.reset(ErrorCode.StreamClosed);
+    else if (list === undefined) stream.reset(ErrorCode.EnhanceYourCalm);
+    else if (this.isServer || stream.answered) this.#trailers(stream, list, end);
+    else this.#answer(stream, list, end);
+  }
+
+  #answer(stream: Stream, list: HeaderList, end: boolean): void {
+    const headers = wellFormed(() => responseHeaders(list));
+    if (headers?.[':status']?.toString().startsWith('1')) return; // an interim answer
+    if (headers === undefined || !stream.promise(headers['content-length'])) {
+      stream.reset(ErrorCode.ProtocolError);
+      return;
+    }
+    stream.answered = true;
+    stream.receiveHeaders({ headers });
+    if (end) this.#streamEnds(stream);
+  }
+
+  #trailers(stream: Stream, list: HeaderList, end: boolean): void {
+    const trailers = wellFormed(() => trailerHeaders(list));
+    if (trailers === undefined || !end) {
+      stream.reset(ErrorCode.ProtocolError);
+      return;
+    }
+    stream.receiveHeaders({ trailers });
+    this.#streamEnds(stream);
+  }
+
+  /** Says no to a stream that nobody has seen. */
+  #refuse(streamId: number, code: number): void {
+    this.#countIdle();
+    this.sendReset(streamId, code);
+  }
+
+  #remember(streamId: number): void {
+    if (!this.isServer) return;
+    if (this.#endedByPeer.length >= REMEMBERED_STREAMS) this.#endedByPeer.shift();
+    this.#endedByPeer.push(streamId);
+  }
+
+  #mustHaveBegun(streamId: number, frame: string): void {
+    if (streamId === 0 || streamId > this.#lastStreamId || streamId % 2 === 0) {
+      throw new ConnectionError(ErrorCode.ProtocolError, `${frame} on a stream that has not begun`);
+    }
+  }
+
+  // ---- other frames
+
+  #prioritized(streamId: number, payload: Buffer): void {
+    const code = priorityError(streamId, payload);
+    this.#countIdle();
+    if (code === undefined) return;
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) this.sendReset(streamId, code);
+    else stream.reset(code);
+  }
+
+  #reset(streamId: number, payload: Buffer): void {
+    const code = readReset(streamId, payload);
+    this.#mustHaveBegun(streamId, 'RST_STREAM');
+    this.#countIdle();
+    this.#remember(streamId);
+    this.#streams.get(streamId)?.receiveReset(code);
+  }
+
+  #settings(flags: number, streamId: number, payload: Buffer): void {
+    onConnection(streamId, 'SETTINGS');
+    if ((flags & Flag.Ack) !== 0) {
+      this.#settingsAcknowledged(payload);
+      return;
+    }
+    this.#countIdle();
+    const windowBefore = this.#peer.initialWindowBytes;
+    readSettings(payload, this.#peer);
+    this.#sending.limitTable(this.#peer.headerTableBytes);
+    this.#sending.output.push(newFrame(FrameType.Settings, Flag.Ack, 0, 0));
+    this.#sending.resizeStreams(this.#streams.values(), this.#peer.initialWindowBytes - windowBefore);
+    if (!this.#greeted) {
+      this.#greeted = true;
+      this.#handler.greeted?.();
+    }
+    this.#openNext();
+  }
+
+  #settingsAcknowledged(payload: Buffer): void {
+    if (payload.length > 0) throw new ConnectionError(ErrorCode.FrameSizeError, 'an acknowledgement is empty');
+    const told = this.#windowsTold.shift();
+    if (told === undefined) return;
+    const change = told.bytes - this.#initialWindow;
+    this.#initialWindow = told.bytes;
+    for (const stream of this.#streams.values()) stream.receiveWindow += change;
+    told.applied?.();
+  }
+
+  #ping(flags: number, streamId: number, payload: Buffer): void {
+    checkPing(streamId, payload);
+    if ((flags & Flag.Ack) !== 0) {
+      this.#pings.shift()?.(undefined);
+      return;
+    }
+    this.#countIdle();
+    this.#sending.output.push(pingFrame(Flag.Ack, payload));
+    this.#handler.pinged?.();
+  }
+
+  #goAway(streamId: number, payload: Buffer): void {
+    const { lastStreamId, code, debug } = readGoAway(streamId, payload);
+    this.#closing = true;
+    if (code !== ErrorCode.NoError)
+      this.#error ??= new ConnectionError(code, `the peer has said GOAWAY ${debug}`.trim());
+    this.#handler.leaving?.(code, debug);
+    if (!this.isServer) {
+      const unseen = [...this.#streams.values()].filter((stream) => stream.id > lastStreamId);
+      const unopened = this.#unopened.map(({ stream }) => stream);
+      for (const stream of [...unseen, ...unopened]) stream.close(ErrorCode.RefusedStream);
+    }
+    this.#endIfIdle();
+  }
+
+  #windowUpdate(streamId: number, payload: Buffer): void {
+    const bytes = readWindowUpdate(payload);
+    if (streamId === 0) {
+      this.#sending.enlarge(bytes);
+      return;
+    }
+    this.#mustHaveBegun(streamId, 'WINDOW_UPDATE');
+    const stream = this.#streams.get(streamId);
+    if (stream === undefined) return;
+    if (bytes === 0) stream.reset(ErrorCode.ProtocolError);
+    else if (!this.#sending.enlargeStream(stream, bytes)) stream.reset(ErrorCode.FlowControlError);
+  }
+
+  /** A frame that carries nothing: so many may come, and the peer has to read our answers. @throws ConnectionError */
+  #countIdle(): void {
+    const flood = !this.#flood.allow(this.#options.clock) || this.#sending.output.waitingBytes > MAX_WAITING_BYTES;
+    if (flood) throw new ConnectionError(ErrorCode.EnhanceYourCalm, 'too many frames that carry nothing');
+  }
+}
+
+/** Undefined if the headers break the rules. */
+function wellFormed(read: () => IncomingHttpHeaders): IncomingHttpHeaders | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof MalformedHeaders) return undefined;
+    throw error;
+  }
+}
+
+function ignore(): void {}

@@ -1,0 +1,94 @@
+import type { IncomingHttpHeaders } from 'node:http2';
+
+/** Names and values in turn, as they came. */
+export type HeaderList = readonly string[];
+
+/** A request or an answer that breaks the rules of RFC 9113, 8: an error of its stream. */
+export class MalformedHeaders extends Error {}
+
+const REQUEST_PSEUDO = new Set([':method', ':scheme', ':authority', ':path', ':protocol']);
+const RESPONSE_PSEUDO = new Set([':status']);
+const NO_PSEUDO = new Set<string>();
+/** They mean something on a connection of HTTP/1.1 only (RFC 9113, 8.2.2). */
+const CONNECTION_SPECIFIC = new Set(['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']);
+/** Of which a second one says nothing; Node's HTTP/2 ignores it as well. */
+const SINGLE = new Set([
+  'authorization',
+  'content-type',
+  'host',
+  'referer',
+  'user-agent',
+  'grpc-timeout',
+  'grpc-encoding',
+]);
+
+/** @throws MalformedHeaders */
+export function requestHeaders(list: HeaderList): IncomingHttpHeaders {
+  const headers = collect(list, REQUEST_PSEUDO);
+  const method = headers[':method'];
+  if (method === undefined) throw new MalformedHeaders('no :method');
+  if (method === 'CONNECT') return headers;
+  if (headers[':scheme'] === undefined) throw new MalformedHeaders('no :scheme');
+  if (!headers[':path']) throw new MalformedHeaders('no :path');
+  return headers;
+}
+
+/** @throws MalformedHeaders */
+export function responseHeaders(list: HeaderList): IncomingHttpHeaders {
+  const headers = collect(list, RESPONSE_PSEUDO);
+  if (!/^\d{3}$/.test(String(headers[':status']))) throw new MalformedHeaders('no :status');
+  return headers;
+}
+
+/** @throws MalformedHeaders */
+export function trailerHeaders(list: HeaderList): IncomingHttpHeaders {
+  return collect(list, NO_PSEUDO);
+}
+
+function collect(list: HeaderList, pseudo: ReadonlySet<string>): IncomingHttpHeaders {
+  const headers: IncomingHttpHeaders = Object.create(null);
+  let regular = false;
+  for (let i = 0; i + 1 < list.length; i += 2) {
+    const name = list[i]!;
+    const value = list[i + 1]!;
+    if (!isValue(value)) throw new MalformedHeaders(`the value of ${JSON.stringify(name)}`);
+    if (name.charCodeAt(0) === COLON) {
+      if (regular || !pseudo.has(name) || headers[name] !== undefined) throw new MalformedHeaders(`misplaced ${name}`);
+      headers[name] = value;
+      continue;
+    }
+    regular = true;
+    if (!isName(name)) throw new MalformedHeaders(`the name ${JSON.stringify(name)}`);
+    if (name === 'content-length' && headers[name] !== undefined) throw new MalformedHeaders('two lengths');
+    if (CONNECTION_SPECIFIC.has(name) || (name === 'te' && value !== 'trailers'))
+      throw new MalformedHeaders(`${name} has no place in HTTP/2`);
+    add(headers, name, value);
+  }
+  return headers;
+}
+
+/** As Node does it: several of one name become one, joined. */
+function add(headers: IncomingHttpHeaders, name: string, value: string): void {
+  const before = headers[name];
+  if (name === 'set-cookie') headers[name] = [...(before ?? []), value];
+  else if (before === undefined) headers[name] = value;
+  else if (!SINGLE.has(name)) headers[name] = `${before as string}${name === 'cookie' ? '; ' : ', '}${value}`;
+}
+
+const COLON = 58;
+
+/** Tokens of HTTP, in lower case (RFC 9113, 8.2.1). */
+function isName(name: string): boolean {
+  for (let i = 0; i < name.length; i++) if (NAME_CHARS[name.charCodeAt(i)] !== 1) return false;
+  return name.length > 0;
+}
+
+const NAME_CHARS = new Uint8Array(256);
+for (const char of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") NAME_CHARS[char.charCodeAt(0)] = 1;
+
+/** Nothing that ends a line elsewhere. White space around a value, against RFC 9113 8.2.1, is let pass as Go does it. */
+function isValue(value: string): boolean {
+  return !FORBIDDEN.test(value);
+}
+
+const FORBIDDEN = /[\0\r\n]/;
