@@ -4,16 +4,7 @@ import type { Clock } from '../runtime/clock.ts';
 import { ConnectionError } from './connection_error.ts';
 import { ErrorCode } from './error_code.ts';
 import { FloodGuard, type FloodLimit } from './flood_guard.ts';
-import {
-  CLIENT_PREFACE,
-  Flag,
-  FrameType,
-  goAwayFrame,
-  MAX_FRAME_BYTES,
-  newFrame,
-  numberFrame,
-  pingFrame,
-} from './frame.ts';
+import { CLIENT_PREFACE, Flag, FrameType, goAwayPayload, MAX_FRAME_BYTES } from './frame.ts';
 import {
   checkPing,
   onConnection,
@@ -28,7 +19,7 @@ import { type HeaderBlock, HeaderBlocks, type HeaderListLimit } from './header_b
 import { type HeaderList, MalformedHeaders, requestHeaders, responseHeaders, trailerHeaders } from './header_list.ts';
 import { encodeHeaders } from './hpack/encoder.ts';
 import { Sending } from './sending.ts';
-import { DEFAULT_WINDOW_BYTES, newPeerSettings, readSettings, settingsFrame } from './settings.ts';
+import { DEFAULT_WINDOW_BYTES, newPeerSettings, readSettings, settingsPayload } from './settings.ts';
 import { type Headers, Stream } from './stream.ts';
 
 /** Who uses a connection. */
@@ -72,6 +63,7 @@ const LEAVING_MS = 20_000;
 const SENT_AWAY_MS = 1000;
 /** Streams that the peer itself has ended are remembered, so that it can be told of what it still sends on them. */
 const REMEMBERED_STREAMS = 16;
+const NOTHING = Buffer.alloc(0);
 const OUR_PING = Buffer.from('keepaliv', 'latin1');
 
 /**
@@ -139,18 +131,17 @@ export class Connection implements FrameSink {
   #greet(): void {
     const { streamWindowBytes, maxStreams, headerList } = this.#options;
     const { output } = this.#sending;
-    if (!this.isServer) output.push(CLIENT_PREFACE);
+    if (!this.isServer) output.bytes(CLIENT_PREFACE);
     this.#windowsTold.push({ bytes: streamWindowBytes, applied: undefined });
-    output.push(
-      settingsFrame({
-        initialWindowBytes: streamWindowBytes,
-        maxHeaderListBytes: headerList.bytes,
-        enablePush: false,
-        ...(this.isServer && { maxConcurrentStreams: maxStreams }),
-      }),
-    );
+    const settings = settingsPayload({
+      initialWindowBytes: streamWindowBytes,
+      maxHeaderListBytes: headerList.bytes,
+      enablePush: false,
+      ...(this.isServer && { maxConcurrentStreams: maxStreams }),
+    });
+    output.frame(FrameType.Settings, 0, 0, settings);
     const more = this.#receiveWindow - DEFAULT_WINDOW_BYTES;
-    if (more > 0) output.push(numberFrame(FrameType.WindowUpdate, 0, more));
+    if (more > 0) output.numberFrame(FrameType.WindowUpdate, 0, more);
   }
 
   /** Nothing is sent or received any more. */
@@ -168,7 +159,7 @@ export class Connection implements FrameSink {
     if (this.#destroyed) answered(this.#lost());
     else {
       this.#pings.push(answered);
-      this.#sending.output.push(pingFrame(0, OUR_PING));
+      this.#sending.output.frame(FrameType.Ping, 0, 0, OUR_PING);
     }
   }
 
@@ -183,7 +174,7 @@ export class Connection implements FrameSink {
     if (this.#destroyed) return;
     this.#streamWindow = bytes;
     this.#windowsTold.push({ bytes, applied });
-    this.#sending.output.push(settingsFrame({ initialWindowBytes: bytes }));
+    this.#sending.output.frame(FrameType.Settings, 0, 0, settingsPayload({ initialWindowBytes: bytes }));
   }
 
   /** GOAWAY: streams that are open go on, there will be no new ones, and the connection ends after the last. Idempotent. */
@@ -235,11 +226,11 @@ export class Connection implements FrameSink {
   }
 
   sendWindowUpdate(streamId: number, bytes: number): void {
-    this.#sending.output.push(numberFrame(FrameType.WindowUpdate, streamId, bytes));
+    this.#sending.output.numberFrame(FrameType.WindowUpdate, streamId, bytes);
   }
 
   sendReset(streamId: number, code: number): void {
-    this.#sending.output.push(numberFrame(FrameType.RstStream, streamId, code));
+    this.#sending.output.numberFrame(FrameType.RstStream, streamId, code);
   }
 
   /** The stream is over. */
@@ -271,7 +262,8 @@ export class Connection implements FrameSink {
 
   #sendGoAway(code: number, debug: string): void {
     this.#lastServedId ??= this.isServer ? this.#lastStreamId : 0;
-    this.#sending.output.push(goAwayFrame(this.#lastServedId, code, debug));
+    const payload = goAwayPayload(this.#lastServedId, code, debug);
+    this.#sending.output.frame(FrameType.GoAway, 0, 0, payload);
   }
 
   #endIfIdle(): void {
@@ -525,7 +517,7 @@ export class Connection implements FrameSink {
     const windowBefore = this.#peer.initialWindowBytes;
     readSettings(payload, this.#peer);
     this.#sending.limitTable(this.#peer.headerTableBytes);
-    this.#sending.output.push(newFrame(FrameType.Settings, Flag.Ack, 0, 0));
+    this.#sending.output.frame(FrameType.Settings, Flag.Ack, 0, NOTHING);
     this.#sending.resizeStreams(this.#streams.values(), this.#peer.initialWindowBytes - windowBefore);
     if (!this.#greeted) {
       this.#greeted = true;
@@ -551,7 +543,7 @@ export class Connection implements FrameSink {
       return;
     }
     this.#countIdle();
-    this.#sending.output.push(pingFrame(Flag.Ack, payload));
+    this.#sending.output.frame(FrameType.Ping, Flag.Ack, 0, payload);
     this.#handler.pinged?.();
   }
 

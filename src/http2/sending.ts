@@ -1,13 +1,12 @@
 import type { Writable } from 'node:stream';
 import { ConnectionError } from './connection_error.ts';
 import { ErrorCode } from './error_code.ts';
-import { Flag, FRAME_HEADER_BYTES, FrameType, frameHead, MAX_FRAME_BYTES, newFrame } from './frame.ts';
+import { Flag, FrameType, MAX_FRAME_BYTES } from './frame.ts';
 import { Output } from './output.ts';
 import { DEFAULT_TABLE_BYTES, DEFAULT_WINDOW_BYTES, MAX_WINDOW_BYTES } from './settings.ts';
 import type { Stream } from './stream.ts';
 
-/** Up to here the payload of a frame is copied behind its header. */
-const COPY_BYTES = 2 << 10;
+const NOTHING = Buffer.alloc(0);
 /** "My dynamic table has no room" (RFC 7541, 6.3). */
 const NO_TABLE = Buffer.from([0x20]);
 
@@ -33,9 +32,7 @@ export class Sending {
       const part = whole.subarray(at, at + MAX_FRAME_BYTES);
       const endStream = end && at === 0 ? Flag.EndStream : 0;
       const endHeaders = at + part.length === whole.length ? Flag.EndHeaders : 0;
-      const frame = newFrame(type, endStream | endHeaders, streamId, part.length);
-      part.copy(frame, FRAME_HEADER_BYTES);
-      this.output.push(frame);
+      this.output.frame(type, endStream | endHeaders, streamId, part);
       type = FrameType.Continuation;
     }
   }
@@ -52,7 +49,9 @@ export class Sending {
       if (size <= 0) break;
       stream.sendWindow -= size;
       this.#window -= size;
-      this.#frame(stream.id, bytes.subarray(at, at + size), end && at + size === bytes.length);
+      const flags = end && at + size === bytes.length ? Flag.EndStream : 0;
+      const payload = size === bytes.length ? bytes : bytes.subarray(at, at + size);
+      this.output.frame(FrameType.Data, flags, stream.id, payload);
       at += size;
     }
     return at;
@@ -60,19 +59,7 @@ export class Sending {
 
   /** The end of a stream's data, by itself. */
   endOfData(streamId: number): void {
-    this.output.push(newFrame(FrameType.Data, Flag.EndStream, streamId, 0));
-  }
-
-  #frame(streamId: number, payload: Buffer, end: boolean): void {
-    const flags = end ? Flag.EndStream : 0;
-    if (payload.length > COPY_BYTES) {
-      this.output.push(frameHead(FrameType.Data, flags, streamId, payload.length));
-      this.output.push(payload);
-      return;
-    }
-    const frame = newFrame(FrameType.Data, flags, streamId, payload.length);
-    payload.copy(frame, FRAME_HEADER_BYTES);
-    this.output.push(frame);
+    this.output.frame(FrameType.Data, Flag.EndStream, streamId, NOTHING);
   }
 
   /** The stream has more to send than it could. */

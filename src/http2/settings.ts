@@ -1,6 +1,5 @@
 import { ConnectionError } from './connection_error.ts';
 import { ErrorCode } from './error_code.ts';
-import { FRAME_HEADER_BYTES, FrameType, newFrame } from './frame.ts';
 
 const HEADER_TABLE_SIZE = 1;
 const ENABLE_PUSH = 2;
@@ -59,8 +58,8 @@ function wrong(code: number): ConnectionError {
   return new ConnectionError(code, 'these SETTINGS are none');
 }
 
-/** Our SETTINGS; what is undefined stays as it is. */
-export function settingsFrame(settings: {
+/** The payload of our SETTINGS; what is undefined stays as it is. */
+export function settingsPayload(settings: {
   readonly initialWindowBytes?: number;
   readonly maxConcurrentStreams?: number;
   readonly maxHeaderListBytes?: number;
@@ -71,12 +70,10 @@ export function settingsFrame(settings: {
   if (settings.maxConcurrentStreams !== undefined) pairs.push([MAX_CONCURRENT_STREAMS, settings.maxConcurrentStreams]);
   if (settings.initialWindowBytes !== undefined) pairs.push([INITIAL_WINDOW_SIZE, settings.initialWindowBytes]);
   if (settings.maxHeaderListBytes !== undefined) pairs.push([MAX_HEADER_LIST_SIZE, settings.maxHeaderListBytes]);
-  const frame = newFrame(FrameType.Settings, 0, 0, pairs.length * SETTING_BYTES);
-  let at = FRAME_HEADER_BYTES;
-  for (const [id, value] of pairs) {
-    frame.writeUInt16BE(id, at);
-    frame.writeUInt32BE(value, at + 2);
-    at += SETTING_BYTES;
+  const payload = Buffer.alloc(pairs.length * SETTING_BYTES);
+  for (const [i, [id, value]] of pairs.entries()) {
+    payload.writeUInt16BE(id, i * SETTING_BYTES);
+    payload.writeUInt32BE(value, i * SETTING_BYTES + 2);
   }
-  return frame;
+  return payload;
 }

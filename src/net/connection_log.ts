@@ -17,17 +17,20 @@ export class ConnectionLog {
     this.#clock = clock;
   }
 
-  /** @param fields which connection it is */
-  watch(transport: Duplex & ByteCounts, fields: Readonly<Record<string, unknown>>): void {
+  /**
+   * @param fields which connection it is
+   * @returns what is to be told of a client that has broken the protocol, before its connection is closed
+   */
+  watch(transport: Duplex & ByteCounts, fields: Readonly<Record<string, unknown>>): (broken: Error) => void {
     const startedAtMs = this.#clock.monotonicMs();
     let ended = false;
-    let error: NodeJS.ErrnoException | undefined;
+    let error: (Error & { readonly code?: unknown }) | undefined;
     this.#log.info('gRPC connection accepted', fields);
     transport.once('end', () => {
       ended = true;
     });
-    transport.once('error', (failure: NodeJS.ErrnoException) => {
-      error = failure;
+    transport.once('error', (failure) => {
+      error ??= failure;
     });
     transport.once('close', () => {
       const told = {
@@ -38,9 +41,12 @@ export class ConnectionLog {
       };
       if (error === undefined)
         this.#log.info('gRPC connection closed', { ...told, closed_by: ended ? 'client' : 'us' });
-      else if (GONE.has(error.code ?? '')) {
+      else if (GONE.has(String(error.code))) {
         this.#log.info('gRPC connection closed', { ...told, closed_by: 'client', error: error.message });
       } else this.#log.warn('gRPC connection broken', { ...told, error: error.message });
     });
+    return (broken) => {
+      error ??= broken;
+    };
   }
 }

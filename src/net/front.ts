@@ -153,12 +153,9 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     accept: (transport, remoteAddress, connection) => {
       if (http2 === undefined) transport.destroy();
       else {
-        connectionLog?.watch(transport, {
-          net_address: listener.address,
-          remote_address: remoteAddress,
-          is_websocket: true,
-        });
-        http2.accept(transport, remoteAddress, connection);
+        const fields = { net_address: listener.address, remote_address: remoteAddress, is_websocket: true };
+        const broken = connectionLog?.watch(transport, fields);
+        http2.accept(transport, remoteAddress, connection, broken);
       }
     },
     prove: (connection) => gate?.prove(connection),
@@ -209,8 +206,9 @@ function createRouter(
 function acceptHttp2(http2: Http2Front, socket: Socket, log: ConnectionLog | undefined, address: string): void {
   socket.allowHalfOpen = false; // half a connection is none for HTTP/2
   if (socket.destroyed) return;
-  log?.watch(socket, { net_address: address, remote_address: socket.remoteAddress ?? '' });
-  http2.accept(socket, socket.remoteAddress ?? '');
+  const remoteAddress = socket.remoteAddress ?? '';
+  const broken = log?.watch(socket, { net_address: address, remote_address: remoteAddress });
+  http2.accept(socket, remoteAddress, socket, broken);
 }
 
 function ignore(): void {}

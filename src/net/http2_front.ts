@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import { Connection } from '../http2/connection.ts';
+import { ConnectionError } from '../http2/connection_error.ts';
 import { ErrorCode } from '../http2/error_code.ts';
 import type { HeaderList } from '../http2/header_list.ts';
 import type { Stream } from '../http2/stream.ts';
@@ -33,8 +34,16 @@ export interface Http2Options {
 
 /** The HTTP/2 side of a listener: fed connections, it manages sessions and hands streams out. */
 export interface Http2Front {
-  /** @param connection as the gate knows it, when the transport is inside of something */
-  accept(transport: Duplex & ByteCounts, remoteAddress: string, connection?: Duplex): void;
+  /**
+   * @param connection as the gate knows it, when the transport is inside of something
+   * @param broken hears of a client that breaks the protocol
+   */
+  accept(
+    transport: Duplex & ByteCounts,
+    remoteAddress: string,
+    connection?: Duplex,
+    broken?: (error: Error) => void,
+  ): void;
   /** GOAWAY for all, and all are aged. */
   drain(): void;
   count(): { readonly sessions: number; readonly streams: number };
@@ -77,7 +86,7 @@ export function createHttp2Front(
   let draining = false;
 
   return {
-    accept(transport, remoteAddress, connection = transport) {
+    accept(transport, remoteAddress, connection = transport, broken) {
       const window = windows?.session((bytes, applied) => link.setStreamWindow(bytes, applied));
       const link = new Connection(
         transport,
@@ -95,7 +104,8 @@ export function createHttp2Front(
             }
           },
           pinged: () => managed.pinged(),
-          closed() {
+          closed(error) {
+            if (error instanceof ConnectionError) broken?.(error);
             sessions.delete(managed);
             managed.ended();
           },

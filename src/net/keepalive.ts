@@ -1,7 +1,11 @@
-/** Nothing was read for so long: ask the peer whether it is there. */
-const SILENCE_MS = 50_000;
-/** It has so long to answer. */
-const ANSWER_MS = 20_000;
+export interface Patience {
+  /** Nothing was read for so long: ask the peer whether it is there. No less than 20 s: gRPC servers send away who asks more often. */
+  readonly silenceMs: number;
+  /** It has so long to answer. */
+  readonly answerMs: number;
+}
+
+const USUAL: Patience = { silenceMs: 50_000, answerMs: 20_000 };
 /** The silence is noticed with this delay at most. */
 export const KEEPALIVE_CHECK_MS = 5000;
 
@@ -10,9 +14,11 @@ export class Keepalive {
   #bytesRead = 0;
   #lastReadMs: number;
   #pingedMs: number | undefined;
+  readonly #patience: Patience;
 
-  constructor(nowMs: number) {
+  constructor(nowMs: number, patience = USUAL) {
     this.#lastReadMs = nowMs;
+    this.#patience = patience;
   }
 
   /** @param bytesRead of the connection since it was opened. */
@@ -24,8 +30,9 @@ export class Keepalive {
       this.#pingedMs = undefined;
       return 'ok';
     }
-    if (this.#pingedMs !== undefined) return nowMs - this.#pingedMs >= ANSWER_MS ? 'dead' : 'ok';
-    if (nowMs - this.#lastReadMs < SILENCE_MS) return 'ok';
+    const { silenceMs, answerMs } = this.#patience;
+    if (this.#pingedMs !== undefined) return nowMs - this.#pingedMs >= answerMs ? 'dead' : 'ok';
+    if (nowMs - this.#lastReadMs < silenceMs) return 'ok';
     this.#pingedMs = nowMs;
     return 'ping';
   }

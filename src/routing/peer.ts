@@ -35,6 +35,8 @@ const CONNECT_TIMEOUT_MS = 20_000;
 /** A node that is there says at once whether it has a tunnel. One that does not is asked whether it is there at all. */
 const ANSWER_MS = 1000;
 const PONG_MS = 2000;
+/** Requests that wait for a node that has died without a word wait no longer than the sum. */
+const PATIENCE = { silenceMs: 20_000, answerMs: 5000 };
 /** Connections that carry nothing for longer are closed. */
 const IDLE_MS = 60 * 60_000;
 const CONNECTION_WINDOW_BYTES = 16 << 20;
@@ -52,7 +54,7 @@ export class Peer implements Checked, PeerLoad {
   #connection: Connection | undefined;
   #socket: Socket | undefined;
   #window: SessionWindow | undefined;
-  #keepalive = new Keepalive(0);
+  #keepalive = new Keepalive(0, PATIENCE);
   #leaveRounds = () => {};
   #streams = 0;
   #lastUsedMs: number;
@@ -189,7 +191,7 @@ export class Peer implements Checked, PeerLoad {
     this.#connection = connection;
     this.#socket = socket;
     this.#window = window;
-    this.#keepalive = new Keepalive(clock.monotonicMs());
+    this.#keepalive = new Keepalive(clock.monotonicMs(), PATIENCE);
     this.#leaveRounds = rounds.add(this);
     return connection;
   }
