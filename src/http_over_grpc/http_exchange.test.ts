@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { answer, data, failed, ok, setUp, trailer, upgradeData } from '../../test/support/doubles/exchange.ts';
 import { OVERLOADED } from '../grpc/status.ts';
+import { StatusCode } from '../runtime/status_code.ts';
 
 const GET = 'GET /x HTTP/1.1\r\nHost: x\r\n\r\n';
 const CANCELLED = 'cancel 1 Incoming stream closed: context canceled';
@@ -41,6 +42,18 @@ test('an answer of unknown length ends with the agent’s trailer', async () => 
   says(data('more'), trailer);
   await connection.until(() => connection.received.endsWith('0\r\n\r\n'), 'the end');
   assert.match(connection.received, /4\r\nmore\r\n/);
+});
+
+test('an answer that breaks off in the turn in which it came is sent as far as it goes, and cut', async () => {
+  for (const said of [[], [data('some')]]) {
+    const { says, ends, connection } = await setUp(GET);
+    says(answer(200, {}), ...said);
+    ends({ code: StatusCode.Internal, message: 'the cluster has gone' });
+    await connection.until(() => connection.ended, 'the end');
+    assert.match(connection.received, /^HTTP\/1\.1 200 OK\r\n/);
+    assert.equal(connection.received.includes('some'), said.length > 0);
+    assert.ok(!connection.received.endsWith('0\r\n\r\n'));
+  }
 });
 
 test('a head leaves alone when no body comes with it', async () => {

@@ -303,7 +303,13 @@ export class HttpExchange implements CallSink {
     // Half an answer must not look like a whole one: kubectl would believe it.
     if (response.headersSent) {
       this.#policy.cutOff?.();
-      response.destroy();
+      if (response.writableEnded) {
+        response.destroy();
+        return;
+      }
+      this.flushHead();
+      // What was written in this turn has not left yet, and the client is to see as much of the answer as there is.
+      setImmediate(() => response.destroy());
     } else if (status === OVERLOADED) this.#policy.fail(response, 503, status.message);
     else this.#policy.fail(response, 502, 'failed to read gRPC response', statusText(status));
   }
