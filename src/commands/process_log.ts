@@ -2,9 +2,10 @@ import process from 'node:process';
 import { Hint } from '../observability/hints.ts';
 import { createJsonLog } from '../observability/json_log.ts';
 import type { Level, Log } from '../observability/log.ts';
-import { createLogQueue, fileOutput } from '../observability/log_queue.ts';
+import { createLogQueue } from '../observability/log_queue.ts';
 import { errorText } from '../runtime/app_error.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { fileOutput } from '../runtime/file_output.ts';
 
 /** Lines that wait for a slow reader of standard error; then they are dropped, and counted. */
 const logBytes = 4 * 1024 * 1024;

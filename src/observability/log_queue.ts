@@ -1,4 +1,3 @@
-import { write } from 'node:fs';
 import type { Clock } from '../runtime/clock.ts';
 
 /** Writes some of the bytes and tells how many; like fs.write, it may fail with EAGAIN. */
@@ -112,9 +111,4 @@ export function createLogQueue({ clock, output, limitBytes, droppedLine }: LogQu
       });
     },
   };
-}
-
-/** Writes to a file or pipe, off the main thread. */
-export function fileOutput(fd: number): Output {
-  return (bytes, done) => write(fd, bytes, done);
 }

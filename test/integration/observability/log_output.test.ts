@@ -6,8 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import process from 'node:process';
 import { after, before, describe, test } from 'node:test';
-import { createLogQueue, fileOutput, type LogQueue } from '../../../src/observability/log_queue.ts';
+import { createLogQueue, type LogQueue } from '../../../src/observability/log_queue.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
+import { fileOutput } from '../../../src/runtime/file_output.ts';
 import { eventually } from '../../support/wait.ts';
 
 const LIMIT_BYTES = 256 * 1024;
