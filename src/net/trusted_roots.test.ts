@@ -38,16 +38,16 @@ test('a link that leads elsewhere counts, one within its folder is a second name
   assert.deepEqual(trustedRoots(env, undefined).sort(), [pem('B1'), pem('B2'), pem('C')]);
 });
 
-test('the configured file is added', (t) => {
+test('the configured file comes before the system’s, whose certificates may have the same names', (t) => {
   const path = setUp(t);
   const env = { SSL_CERT_FILE: path('missing'), SSL_CERT_DIR: path('one') };
-  assert.deepEqual(trustedRoots(env, path('two/c.crt')), [pem('A'), pem('C')]);
+  assert.deepEqual(trustedRoots(env, path('two/c.crt')), [pem('C'), pem('A')]);
 });
 
 test("a machine without roots gets the runtime's", (t) => {
   const path = setUp(t);
   const env = { SSL_CERT_FILE: path('missing'), SSL_CERT_DIR: path('empty') };
-  assert.deepEqual(trustedRoots(env, path('one/a.crt')), [...rootCertificates, pem('A')]);
+  assert.deepEqual(trustedRoots(env, path('one/a.crt')), [pem('A'), ...rootCertificates]);
 });
 
 test('a configured file that is missing or has no certificate is refused', (t) => {

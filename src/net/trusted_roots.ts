@@ -35,15 +35,15 @@ export function clientSecureContext(env: Environment, caCertificateFile: string 
  * @throws AppError InvalidArgument if `caCertificateFile` cannot be read or has no certificate
  */
 export function trustedRoots(env: Environment, caCertificateFile: string | undefined): string[] {
+  // First: of several with one name and without key identifiers OpenSSL sees the first alone, and the system may have such a one.
+  const own = caCertificateFile === undefined ? [] : ownCertificates(caCertificateFile);
   const roots = new Set<string>();
   for (const file of env.SSL_CERT_FILE ? [env.SSL_CERT_FILE] : BUNDLES) {
     if (addFile(roots, file)) break;
   }
   for (const directory of env.SSL_CERT_DIR ? env.SSL_CERT_DIR.split(':') : DIRECTORIES) addDirectory(roots, directory);
   if (roots.size === 0) for (const certificate of rootCertificates) roots.add(certificate);
-  if (caCertificateFile !== undefined)
-    for (const certificate of ownCertificates(caCertificateFile)) roots.add(certificate);
-  return [...roots];
+  return [...new Set([...own, ...roots])];
 }
 
 function addFile(roots: Set<string>, file: string): boolean {
