@@ -21,6 +21,9 @@ export interface HeaderBlock {
   readonly list: string[] | undefined;
 }
 
+/** A block whose list nobody would look at: it is too long to be worth decoding. */
+export class HeadersTooLarge extends ConnectionError {}
+
 /** Frames of a block, beyond those that its bytes need: each may be empty. */
 const SPARE_FRAMES = 8;
 
@@ -57,7 +60,7 @@ export class HeaderBlocks {
     parts.bytes += payload.length;
     const { bytes } = this.#limit;
     if (parts.bytes > bytes || parts.fragments.length > SPARE_FRAMES + bytes / MAX_FRAME_BYTES) {
-      throw new ConnectionError(ErrorCode.EnhanceYourCalm, `header blocks have ${bytes} bytes at the most`);
+      throw new HeadersTooLarge(ErrorCode.EnhanceYourCalm, `header blocks have ${bytes} bytes at the most`);
     }
     if ((flags & Flag.EndHeaders) === 0) return undefined;
     this.#parts = undefined;

@@ -103,6 +103,7 @@ export function createHttp2Front(
               stream.reset(ErrorCode.InternalError);
             }
           },
+          refused: (limit) => (limit === 'headers' ? limits?.hits.headerBytes() : limits?.hits.streams()),
           pinged: () => managed.pinged(),
           closed(error) {
             if (error instanceof ConnectionError) broken?.(error);

@@ -32,6 +32,35 @@ describe('sizes', () => {
     assert.equal(await limitCount(cluster.server, 'header_bytes', 'kubernetes_api'), 1);
   });
 
+  test('a header list of HTTP/2, in one frame or in many', async () => {
+    const whole = Flag.EndStream | Flag.EndHeaders;
+    const request = { ':method': 'GET', ':scheme': 'http', ':authority': 'k', ':path': '/k8s-proxy/x' };
+    const list = headerBlock({
+      ...request,
+      ...Object.fromEntries(Array.from({ length: 500 }, (_, i) => [`x-${i}`, 'y'])),
+    });
+    const one = await rawConnection(cluster.server.endpoints.kubernetesApi);
+    one.write(Buffer.concat([PREFACE, settings(), frame(FrameType.Headers, whole, 1, list)]));
+    await eventually('the metric', async () => {
+      return (await limitCount(cluster.server, 'header_bytes', 'kubernetes_api')) === 2;
+    });
+    const block = headerBlock({ ...request, 'x-big': 'x'.repeat(20_000) });
+    const many = await rawConnection(cluster.server.endpoints.kubernetesApi);
+    many.write(
+      Buffer.concat([
+        PREFACE,
+        settings(),
+        frame(FrameType.Headers, Flag.EndStream, 1, block.subarray(0, 16_000)),
+        frame(FrameType.Continuation, Flag.EndHeaders, 1, block.subarray(16_000)),
+      ]),
+    );
+    await eventually('the metric', async () => {
+      return (await limitCount(cluster.server, 'header_bytes', 'kubernetes_api')) === 3;
+    });
+    one.close();
+    many.close();
+  });
+
   test('a message, as it comes and when it is inflated', async () => {
     const connection = await grpcConnection(cluster.server.endpoints.agent);
     for (const [gzip, bytes] of [
