@@ -4,7 +4,7 @@ import { test } from 'node:test';
 import { startBackend } from '../../support/backend.ts';
 import { announceNode, startNodes } from '../../support/nodes.ts';
 import { noRedis, startRedis } from '../../support/redis.ts';
-import { delay } from '../../support/wait.ts';
+import { delay, eventually } from '../../support/wait.ts';
 
 const hello = { paths: { '/hello': (_: unknown, response: { end(text: string): void }) => response.end('hello\n') } };
 
@@ -76,4 +76,32 @@ test('nodes with different private secrets say just that', { skip: noRedis, time
   await right?.waitForLog('secrets differ', ({ msg }) => msg === 'A node with another private API secret has called');
   lost.abort();
   await asking;
+});
+
+test('who has been away for longer than agents take to come back is not waited for, and when he was last seen is said', {
+  skip: noRedis,
+  timeout: 120_000,
+}, async (t) => {
+  const redis = await startRedis(t);
+  const nodes = await startNodes({ nodes: [{}, {}], redis, backend: await startBackend() });
+  t.after(() => nodes.stop());
+  const agent = await nodes.connectAgent(1, 0);
+  const pods = Buffer.concat([
+    Buffer.from('gitlab-kas:agent_tracker2:conn_by_agent_id:'),
+    Buffer.from([1, ...Array(7).fill(0)]),
+  ]);
+  await eventually('its registration', async () => (await redis.ask('HLEN', pods)) === 1);
+  const gone = Date.now();
+  await agent.close({ unregister: true });
+  // Nodes know who is away after a minute of their own life, and of an agent when it has been gone for as long.
+  await delay(68_000);
+  for (const node of [0, 1]) {
+    const asked = performance.now();
+    const { status, text } = await nodes.ask(node, { path: '/hello' });
+    const took = performance.now() - asked;
+    assert.equal(status, 502);
+    assert.ok(took < 2000, `answered after ${Math.round(took)} ms`);
+    const [seen = ''] = /\d{4}-\d\d-\d\dT[\d:.]+Z/.exec(text) ?? [];
+    assert.ok(Math.abs(Date.parse(seen) - gone) < 10_000, text);
+  }
 });
