@@ -163,6 +163,12 @@ function signed(header: unknown, payload: unknown, by = key): string {
   return `${text}.${createHmac(hash, by).update(text).digest('base64url')}`;
 }
 
+function withoutNullTimes(payload: object): object {
+  return Object.fromEntries(
+    Object.entries(payload).filter(([name, value]) => value !== null || (name !== 'exp' && name !== 'nbf')),
+  );
+}
+
 fuzz(
   'a JWT counts when a library says so',
   fc.tuple(alg, claims, fc.boolean(), damages(2)),
@@ -178,7 +184,12 @@ fuzz(
       assert.ok(!String((error.cause as Error).message).includes(token.slice(-20)) || token.length < 21);
       counts = false;
     }
-    const library = await jwtVerify(token, key, {
+    // Upstream's library takes a time that is null for none; this one refuses it.
+    const forLibrary =
+      damage.length > 0
+        ? token
+        : signed({ typ: 'JWT', alg: name }, withoutNullTimes(payload), ours ? key : Buffer.alloc(32));
+    const library = await jwtVerify(forLibrary, key, {
       algorithms: ['HS256', 'HS384', 'HS512'],
       audience: required.audience,
       issuer: required.issuer,

@@ -252,7 +252,7 @@ async function define(): Promise<void> {
     async (garbage) => {
       const kinds = { errors: KIND, answers: 'agent_info' };
       await ask('DEL', keys.refusal(KIND, HASH));
-      await ask('SET', keys.refusal('agent_info', HASH), garbage);
+      await errorCache.share(kinds, [{ hash: HASH, answer: garbage }]);
       const known = await errorCache.look(kinds, HASH);
       assert.equal(known.error, undefined);
       const opened = seal.open(HASH, known.answer ?? Buffer.alloc(0));
