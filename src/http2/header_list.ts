@@ -6,7 +6,7 @@ export type HeaderList = readonly string[];
 /** A request or an answer that breaks the rules of RFC 9113, 8: an error of its stream. */
 export class MalformedHeaders extends Error {}
 
-const REQUEST_PSEUDO = new Set([':method', ':scheme', ':authority', ':path', ':protocol']);
+const REQUEST_PSEUDO = new Set([':method', ':scheme', ':authority', ':path']);
 const RESPONSE_PSEUDO = new Set([':status']);
 const NO_PSEUDO = new Set<string>();
 /** They mean something on a connection of HTTP/1.1 only (RFC 9113, 8.2.2). */
@@ -26,10 +26,17 @@ const SINGLE = new Set([
 export function requestHeaders(list: HeaderList): IncomingHttpHeaders {
   const headers = collect(list, REQUEST_PSEUDO);
   const method = headers[':method'];
-  if (method === undefined) throw new MalformedHeaders('no :method');
-  if (method === 'CONNECT') return headers;
+  const path = headers[':path'];
+  if (method === undefined || !METHOD.test(method)) throw new MalformedHeaders('no :method');
+  if (method === 'CONNECT') {
+    // It names a host and nothing else (RFC 9113, 8.5).
+    if (!headers[':authority'] || headers[':scheme'] !== undefined || path !== undefined)
+      throw new MalformedHeaders('no CONNECT');
+    return headers;
+  }
   if (headers[':scheme'] === undefined) throw new MalformedHeaders('no :scheme');
-  if (!headers[':path']) throw new MalformedHeaders('no :path');
+  if (path === undefined || !(path.charCodeAt(0) === SLASH || (path === '*' && method === 'OPTIONS')))
+    throw new MalformedHeaders('no :path');
   return headers;
 }
 
@@ -51,13 +58,14 @@ function collect(list: HeaderList, pseudo: ReadonlySet<string>): IncomingHttpHea
   for (let i = 0; i + 1 < list.length; i += 2) {
     const name = list[i]!;
     const value = list[i + 1]!;
-    if (!isValue(value)) throw new MalformedHeaders(`the value of ${JSON.stringify(name)}`);
     if (name.charCodeAt(0) === COLON) {
+      if (NO_LINE_PART.test(value)) throw new MalformedHeaders(`the value of ${name}`);
       if (regular || !pseudo.has(name) || headers[name] !== undefined) throw new MalformedHeaders(`misplaced ${name}`);
       headers[name] = value;
       continue;
     }
     regular = true;
+    if (NO_VALUE.test(value)) throw new MalformedHeaders(`the value of ${JSON.stringify(name)}`);
     if (!isName(name)) throw new MalformedHeaders(`the name ${JSON.stringify(name)}`);
     if (name === 'content-length' && headers[name] !== undefined) throw new MalformedHeaders('two lengths');
     if (CONNECTION_SPECIFIC.has(name) || (name === 'te' && value !== 'trailers'))
@@ -76,6 +84,7 @@ function add(headers: IncomingHttpHeaders, name: string, value: string): void {
 }
 
 const COLON = 58;
+const SLASH = 47;
 
 /** Tokens of HTTP, in lower case (RFC 9113, 8.2.1). */
 function isName(name: string): boolean {
@@ -86,9 +95,12 @@ function isName(name: string): boolean {
 const NAME_CHARS = new Uint8Array(256);
 for (const char of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") NAME_CHARS[char.charCodeAt(0)] = 1;
 
-/** Nothing that ends a line elsewhere. White space around a value, against RFC 9113 8.2.1, is let pass as Go does it. */
-function isValue(value: string): boolean {
-  return !FORBIDDEN.test(value);
-}
-
-const FORBIDDEN = /[\0\r\n]/;
+/**
+ * Control characters, which HTTP allows nowhere (RFC 9110, 5.5); some end a line elsewhere. White space around a value, against RFC 9113 8.2.1,
+ * is let pass as Go does it.
+ */
+const NO_VALUE = /[\0-\x08\x0a-\x1f\x7f]/;
+/** In a pseudo-header field, which is a part of HTTP/1.1's first line, a space would as well. */
+const NO_LINE_PART = /[\0-\x20\x7f]/;
+/** RFC 9110, 5.6.2. */
+const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
