@@ -99,8 +99,8 @@ for (const char of "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyz") NAME_C
  * Control characters, which HTTP allows nowhere (RFC 9110, 5.5); some end a line elsewhere. White space around a value, against RFC 9113 8.2.1,
  * is let pass as Go does it.
  */
-const NO_VALUE = /[\0-\x08\x0a-\x1f\x7f]/;
+const NO_VALUE = /[^\t -~\x80-\xff]/;
 /** In a pseudo-header field, which is a part of HTTP/1.1's first line, a space would as well. */
-const NO_LINE_PART = /[\0-\x20\x7f]/;
+const NO_LINE_PART = /[^!-~\x80-\xff]/;
 /** RFC 9110, 5.6.2. */
 const METHOD = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
