@@ -15,7 +15,7 @@ import {
   withoutPadding,
 } from './frame_payloads.ts';
 import { FrameReader, type FrameSink } from './frame_reader.ts';
-import { type HeaderBlock, HeaderBlocks, type HeaderListLimit, HeadersTooLarge } from './header_blocks.ts';
+import { type HeaderBlock, HeaderBlocks, type HeaderListLimit } from './header_blocks.ts';
 import { type HeaderList, MalformedHeaders, requestHeaders, responseHeaders, trailerHeaders } from './header_list.ts';
 import { encodeHeaders } from './hpack/encoder.ts';
 import { Sending } from './sending.ts';
@@ -26,8 +26,6 @@ import { type Headers, Stream } from './stream.ts';
 export interface ConnectionHandler {
   /** Where we are the server: a request. `list` has the headers as they came. The stream is paused; `open` and `resume` it. */
   request?(stream: Stream, headers: IncomingHttpHeaders, list: HeaderList): void;
-  /** A request, or its connection, was refused because of a limit. */
-  refused?(limit: 'headers' | 'streams'): void;
   /** The peer has sent its first SETTINGS. */
   greeted?(): void;
   pinged?(): void;
@@ -63,8 +61,6 @@ const FAREWELL_MS = 100;
 const LEAVING_MS = 20_000;
 /** … to a peer that is sent away. */
 const SENT_AWAY_MS = 1000;
-/** A client may finish a request that is answered already, for so long and up to twice as long. */
-const LINGER_MS = 100;
 /** Streams that the peer itself has ended are remembered, so that it can be told of what it still sends on them. */
 const REMEMBERED_STREAMS = 16;
 const NOTHING = Buffer.alloc(0);
@@ -105,9 +101,6 @@ export class Connection implements FrameSink {
   #unopened: { readonly stream: Stream; readonly headers: Headers }[] = [];
   readonly #pings: ((error: Error | undefined) => void)[] = [];
   readonly #endedByPeer: number[] = [];
-  /** Streams that were answered before their clients were done: since the last sweep, and before it. */
-  #lingering: Stream[] = [];
-  #lingeringLonger: Stream[] = [];
   #closing = false;
   #destroyed = false;
   #error: Error | undefined;
@@ -240,24 +233,6 @@ export class Connection implements FrameSink {
     this.#sending.output.numberFrame(FrameType.RstStream, streamId, code);
   }
 
-  /**
-   * The server has answered a client that has not finished. It may do so for a moment, since most end by themselves; then it is told
-   * that the rest is of no use (RFC 9113, 8.1).
-   */
-  linger(stream: Stream): void {
-    this.#lingering.push(stream);
-    if (this.#lingering.length === 1 && this.#lingeringLonger.length === 0) this.#scheduleSweep();
-  }
-
-  #scheduleSweep(): void {
-    this.#options.clock.startTimer(LINGER_MS, () => {
-      for (const stream of this.#lingeringLonger) stream.reset(ErrorCode.NoError);
-      this.#lingeringLonger = this.#lingering;
-      this.#lingering = [];
-      if (this.#lingeringLonger.length > 0 && !this.#destroyed) this.#scheduleSweep();
-    });
-  }
-
   /** The stream is over. */
   forget(stream: Stream): void {
     this.#sending.forget(stream);
@@ -330,7 +305,6 @@ export class Connection implements FrameSink {
       const rest = this.#prefaceLeft > 0 ? this.#afterPreface(chunk) : chunk;
       if (rest.length > 0) this.#reader.push(rest);
     } catch (error) {
-      if (error instanceof HeadersTooLarge) this.#handler.refused?.('headers');
       if (error instanceof ConnectionError) this.fail(error.code, error.message);
       else {
         this.fail(ErrorCode.InternalError, '');
@@ -446,14 +420,14 @@ export class Connection implements FrameSink {
     }
     this.#lastStreamId = streamId;
     if (this.#lastServedId !== undefined) return; // GOAWAY has told the peer that it is not looked at
-    if (list === undefined) {
-      this.#refuse(streamId, ErrorCode.EnhanceYourCalm);
-      this.#handler.refused?.('headers');
-      return;
-    }
-    if (this.#streams.size >= this.#options.maxStreams) {
-      this.#refuse(streamId, ErrorCode.RefusedStream);
-      this.#handler.refused?.('streams');
+    const refusal =
+      list === undefined
+        ? ErrorCode.EnhanceYourCalm
+        : this.#streams.size >= this.#options.maxStreams
+          ? ErrorCode.RefusedStream
+          : undefined;
+    if (refusal !== undefined || list === undefined) {
+      this.#refuse(streamId, refusal ?? ErrorCode.EnhanceYourCalm);
       return;
     }
     const headers = wellFormed(() => requestHeaders(list));

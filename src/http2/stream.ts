@@ -174,10 +174,7 @@ export class Stream {
   #localEnd(): void {
     this.#localEnded = true;
     if (this.#remoteEnded) this.#closeIfDone();
-    else if (this.#connection.isServer) {
-      this.#held = undefined;
-      this.#connection.linger(this);
-    }
+    else if (this.#connection.isServer) this.reset(ErrorCode.NoError);
   }
 
   /** Ends the stream in both directions, now: what waits is dropped. */
@@ -224,15 +221,12 @@ export class Stream {
       this.#promised -= chunk.length;
       if (this.#promised < 0) return false;
     }
-    if (this.#localEnded && this.#connection.isServer)
-      this.#acknowledge(chunk.length); // nobody wants it any more
-    else if (this.#mustHold) this.#hold(chunk);
+    if (this.#mustHold) this.#hold(chunk);
     else this.#giveData(chunk);
     return true;
   }
 
   receiveHeaders(headers: HeldHeaders): void {
-    if (this.#localEnded && this.#connection.isServer) return;
     if (this.#mustHold) {
       this.#held ??= [];
       this.#held.push(headers);
@@ -243,8 +237,7 @@ export class Stream {
   receiveEnd(): boolean {
     if (this.#promised > 0) return false;
     this.#remoteEnded = true;
-    if (this.#localEnded && this.#connection.isServer) this.#closeIfDone();
-    else this.#deliverHeld();
+    this.#deliverHeld();
     return true;
   }
 
@@ -296,12 +289,8 @@ export class Stream {
   }
 
   #giveData(chunk: Buffer): void {
+    this.#unacknowledged += chunk.length;
     this.#sink?.data(chunk);
-    this.#acknowledge(chunk.length);
-  }
-
-  #acknowledge(bytes: number): void {
-    this.#unacknowledged += bytes;
     if (this.#closed || this.#remoteEnded) return;
     // Told late, so that a stream costs few frames, but while the peer has a good part left.
     if (this.#unacknowledged * 2 < this.#connection.streamWindow) return;
