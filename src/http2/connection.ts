@@ -365,7 +365,7 @@ export class Connection implements FrameSink {
     if (stream === undefined) {
       // Without our memory of its end it may have been ended by us, and this was under way.
       if (this.#endedByPeer.includes(streamId)) this.#refuse(streamId, ErrorCode.StreamClosed);
-      return false;
+      return (flags & Flag.Padded) !== 0; // more padding than frame is an error in any case
     }
     if (stream.remoteEnded) stream.reset(ErrorCode.StreamClosed);
     else if (!stream.admit(length)) stream.reset(ErrorCode.FlowControlError);
@@ -392,6 +392,7 @@ export class Connection implements FrameSink {
 
   #paddedData(flags: number, streamId: number, payload: Buffer): void {
     const content = withoutPadding(flags, payload);
+    if (payload.length > 0 && content.length === 0 && (flags & Flag.EndStream) === 0) this.#countIdle();
     this.#streams.get(streamId)?.skip(payload.length - content.length);
     this.data(streamId, content, (flags & Flag.EndStream) !== 0);
   }
@@ -569,8 +570,9 @@ export class Connection implements FrameSink {
     }
     this.#mustHaveBegun(streamId, 'WINDOW_UPDATE');
     const stream = this.#streams.get(streamId);
-    if (stream === undefined) return;
-    if (bytes === 0) stream.reset(ErrorCode.ProtocolError);
+    if (stream === undefined) {
+      if (bytes === 0) throw new ConnectionError(ErrorCode.ProtocolError, 'WINDOW_UPDATE of nothing');
+    } else if (bytes === 0) stream.reset(ErrorCode.ProtocolError);
     else if (!this.#sending.enlargeStream(stream, bytes)) stream.reset(ErrorCode.FlowControlError);
   }
 

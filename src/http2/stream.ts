@@ -211,8 +211,8 @@ export class Stream {
 
   /** For the connection: bytes that came and that nobody is to read. */
   skip(bytes: number): void {
-    this.receiveWindow += bytes;
-    this.#connection.sendWindowUpdate(this.id, bytes);
+    this.#unacknowledged += bytes;
+    this.#acknowledge();
   }
 
   /** For the connection: what the peer has sent. False: more or less than it promised. */
@@ -291,6 +291,10 @@ export class Stream {
   #giveData(chunk: Buffer): void {
     this.#unacknowledged += chunk.length;
     this.#sink?.data(chunk);
+    this.#acknowledge();
+  }
+
+  #acknowledge(): void {
     if (this.#closed || this.#remoteEnded) return;
     // Told late, so that a stream costs few frames, but while the peer has a good part left.
     if (this.#unacknowledged * 2 < this.#connection.streamWindow) return;
