@@ -254,7 +254,7 @@ export class Connection implements FrameSink {
     while (this.#unopened.length > 0 && this.#streams.size < this.#peer.maxConcurrentStreams) {
       const { stream, headers } = this.#unopened.shift()!;
       this.#open(stream, headers);
-      stream.sendQueued();
+      if (!stream.sendQueued()) this.#sending.wait(stream);
     }
   }
 

@@ -28,13 +28,15 @@ export class Sending {
     const whole = this.#tableUpdateDue ? Buffer.concat([NO_TABLE, block]) : block;
     this.#tableUpdateDue = false;
     let type: number = FrameType.Headers;
-    for (let at = 0; at < whole.length; at += MAX_FRAME_BYTES) {
+    let at = 0;
+    do {
       const part = whole.subarray(at, at + MAX_FRAME_BYTES);
       const endStream = end && at === 0 ? Flag.EndStream : 0;
-      const endHeaders = at + part.length === whole.length ? Flag.EndHeaders : 0;
+      at += part.length;
+      const endHeaders = at === whole.length ? Flag.EndHeaders : 0;
       this.output.frame(type, endStream | endHeaders, streamId, part);
       type = FrameType.Continuation;
-    }
+    } while (at < whole.length);
   }
 
   /**

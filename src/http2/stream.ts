@@ -116,6 +116,7 @@ export class Stream {
   /** Sends data; the bytes are the stream's from now on. False: wait for `drained`. */
   write(bytes: Buffer): boolean {
     if (this.#closed || this.#endDue !== undefined || this.#localEnded) return true;
+    if (bytes.length === 0) return !this.#starved;
     let at = 0;
     if (this.#queuedBytes === 0) {
       at = this.#connection.sending.data(this, bytes, false);
@@ -304,7 +305,7 @@ export class Stream {
   }
 
   #deliverHeld(): void {
-    if (this.#delivering) return;
+    if (this.#delivering || this.#closed) return;
     const held = this.#held;
     if (held !== undefined) {
       this.#delivering = true;
