@@ -285,6 +285,9 @@ describe('streams that break the rules', () => {
 
   for (const [what, frames] of [
     ['an answer without a status', [headers(1, { a: 'b' })]],
+    ['DATA before the answer', [data(1, 'x')]],
+    ['an interim answer that is the end', [headers(1, { ':status': 103 }, true)]],
+    ['an answer that switches protocols', [headers(1, { ':status': 101 })]],
     ['an answer with a path', [headers(1, { ':status': 200, ':path': '/' })]],
     ['more DATA than promised', [headers(1, { ...ANSWER, 'content-length': '1' }), data(1, 'ab')]],
     ['trailers that are not the end', [headers(1, ANSWER), headers(1, { a: 'b' })]],
@@ -951,6 +954,24 @@ describe('floods', () => {
     ['unknown frames', () => frame(77, 0, 0, Buffer.from('x'))],
     ['streams that are reset at once', () => Buffer.concat([headers(next(), REQUEST), reset(id, 8)])],
     ['requests that are malformed', () => headers(next(), {})],
+    ['acknowledgements that nobody has asked for', () => settingsAck()],
+    ['answers to no PING', () => frame(FrameType.Ping, Flag.Ack, 0, Buffer.alloc(8))],
+    ['GOAWAY', () => goAway(0, 0)],
+    // A client can make us reset its streams as well (CVE-2025-8671, "MadeYouReset").
+    ['streams with a WINDOW_UPDATE of nothing', () => Buffer.concat([headers(next(), REQUEST), windowUpdate(id, 0)])],
+    ['streams with too large a window', () => Buffer.concat([headers(next(), REQUEST), windowUpdate(id, 0x7fff_ffff)])],
+    ['streams with DATA after the end', () => Buffer.concat([headers(next(), REQUEST, true), data(id, 'x')])],
+    ['streams with HEADERS after the end', () => Buffer.concat([headers(next(), REQUEST, true), headers(id, REQUEST)])],
+    ['streams with two heads', () => Buffer.concat([headers(next(), REQUEST), headers(id, REQUEST)])],
+    ['streams with another length', () => headers(next(), { ...REQUEST, 'content-length': 1 }, true)],
+    [
+      'streams with more than the length',
+      () => Buffer.concat([headers(next(), { ...REQUEST, 'content-length': 1 }), data(id, 'ab')]),
+    ],
+    [
+      'streams with too large trailers',
+      () => Buffer.concat([headers(next(), REQUEST), headers(id, { a: Array(101).fill('') }, true)]),
+    ],
   ] as [string, () => Buffer][]) {
     test(`${what}: so many, and then GOAWAY`, async () => {
       const peer = await server();

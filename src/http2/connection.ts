@@ -367,8 +367,9 @@ export class Connection implements FrameSink {
       if (this.#endedByPeer.includes(streamId)) this.#refuse(streamId, ErrorCode.StreamClosed);
       return (flags & Flag.Padded) !== 0; // more padding than frame is an error in any case
     }
-    if (stream.remoteEnded) stream.reset(ErrorCode.StreamClosed);
-    else if (!stream.admit(length)) stream.reset(ErrorCode.FlowControlError);
+    if (stream.remoteEnded) this.#punish(stream, ErrorCode.StreamClosed);
+    else if (!stream.admit(length)) this.#punish(stream, ErrorCode.FlowControlError);
+    else if (!this.isServer && !stream.answered) this.#punish(stream, ErrorCode.ProtocolError);
     return !stream.closed;
   }
 
@@ -386,7 +387,7 @@ export class Connection implements FrameSink {
   data(streamId: number, chunk: Buffer, end: boolean): void {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) return;
-    if (chunk.length > 0 && !stream.receive(chunk)) stream.reset(ErrorCode.ProtocolError);
+    if (chunk.length > 0 && !stream.receive(chunk)) this.#punish(stream, ErrorCode.ProtocolError);
     else if (end) this.#streamEnds(stream);
   }
 
@@ -400,7 +401,7 @@ export class Connection implements FrameSink {
   #streamEnds(stream: Stream): void {
     if (stream.closed) return;
     this.#remember(stream.id);
-    if (!stream.receiveEnd()) stream.reset(ErrorCode.ProtocolError);
+    if (!stream.receiveEnd()) this.#punish(stream, ErrorCode.ProtocolError);
   }
 
   // ---- HEADERS
@@ -443,17 +444,18 @@ export class Connection implements FrameSink {
   }
 
   #moreHeaders(stream: Stream, { end, list }: HeaderBlock): void {
-    if (stream.remoteEnded) stream.reset(ErrorCode.StreamClosed);
-    else if (list === undefined) stream.reset(ErrorCode.EnhanceYourCalm);
+    if (stream.remoteEnded) this.#punish(stream, ErrorCode.StreamClosed);
+    else if (list === undefined) this.#punish(stream, ErrorCode.EnhanceYourCalm);
     else if (this.isServer || stream.answered) this.#trailers(stream, list, end);
     else this.#answer(stream, list, end);
   }
 
   #answer(stream: Stream, list: HeaderList, end: boolean): void {
     const headers = wellFormed(() => responseHeaders(list));
-    if (headers?.[':status']?.toString().startsWith('1')) return; // an interim answer
-    if (headers === undefined || !stream.promise(headers['content-length'])) {
-      stream.reset(ErrorCode.ProtocolError);
+    const status = Number(headers?.[':status']);
+    if (status < 200 && status !== 101 && !end) return; // an interim answer
+    if (headers === undefined || status < 200 || !stream.promise(headers['content-length'])) {
+      this.#punish(stream, ErrorCode.ProtocolError);
       return;
     }
     stream.answered = true;
@@ -464,7 +466,7 @@ export class Connection implements FrameSink {
   #trailers(stream: Stream, list: HeaderList, end: boolean): void {
     const trailers = wellFormed(() => trailerHeaders(list));
     if (trailers === undefined || !end) {
-      stream.reset(ErrorCode.ProtocolError);
+      this.#punish(stream, ErrorCode.ProtocolError);
       return;
     }
     stream.receiveHeaders({ trailers });
@@ -475,6 +477,12 @@ export class Connection implements FrameSink {
   #refuse(streamId: number, code: number): void {
     this.#countIdle();
     this.sendReset(streamId, code);
+  }
+
+  /** Ends a stream on which the peer has broken a rule. That costs him nothing, so it counts, like a reset of his own. */
+  #punish(stream: Stream, code: number): void {
+    stream.reset(code);
+    this.#countIdle();
   }
 
   #remember(streamId: number): void {
@@ -497,7 +505,7 @@ export class Connection implements FrameSink {
     if (code === undefined) return;
     const stream = this.#streams.get(streamId);
     if (stream === undefined) this.sendReset(streamId, code);
-    else stream.reset(code);
+    else stream.reset(code); // counted above
   }
 
   #reset(streamId: number, payload: Buffer): void {
@@ -530,7 +538,10 @@ export class Connection implements FrameSink {
   #settingsAcknowledged(payload: Buffer): void {
     if (payload.length > 0) throw new ConnectionError(ErrorCode.FrameSizeError, 'an acknowledgement is empty');
     const told = this.#windowsTold.shift();
-    if (told === undefined) return;
+    if (told === undefined) {
+      this.#countIdle(); // nobody has asked for it
+      return;
+    }
     const change = told.bytes - this.#initialWindow;
     this.#initialWindow = told.bytes;
     for (const stream of this.#streams.values()) stream.receiveWindow += change;
@@ -540,7 +551,9 @@ export class Connection implements FrameSink {
   #ping(flags: number, streamId: number, payload: Buffer): void {
     checkPing(streamId, payload);
     if ((flags & Flag.Ack) !== 0) {
-      this.#pings.shift()?.(undefined);
+      const answered = this.#pings.shift();
+      if (answered === undefined) this.#countIdle();
+      else answered(undefined);
       return;
     }
     this.#countIdle();
@@ -550,6 +563,7 @@ export class Connection implements FrameSink {
 
   #goAway(streamId: number, payload: Buffer): void {
     const { lastStreamId, code, debug } = readGoAway(streamId, payload);
+    this.#countIdle();
     this.#closing = true;
     if (code !== ErrorCode.NoError)
       this.#error ??= new ConnectionError(code, `the peer has said GOAWAY ${debug}`.trim());
@@ -572,8 +586,8 @@ export class Connection implements FrameSink {
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
       if (bytes === 0) throw new ConnectionError(ErrorCode.ProtocolError, 'WINDOW_UPDATE of nothing');
-    } else if (bytes === 0) stream.reset(ErrorCode.ProtocolError);
-    else if (!this.#sending.enlargeStream(stream, bytes)) stream.reset(ErrorCode.FlowControlError);
+    } else if (bytes === 0) this.#punish(stream, ErrorCode.ProtocolError);
+    else if (!this.#sending.enlargeStream(stream, bytes)) this.#punish(stream, ErrorCode.FlowControlError);
   }
 
   /** A frame that carries nothing: so many may come, and the peer has to read our answers. @throws ConnectionError */
