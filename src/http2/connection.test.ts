@@ -400,6 +400,12 @@ describe('requests', () => {
     assert.equal(peer.connection.openStreams, 0);
   });
 
+  test('a client that resets without an error has not had its answer', async () => {
+    const peer = await server();
+    await peer.send(headers(1, REQUEST, true), reset(1, ErrorCode.NoError));
+    assert.deepEqual(peer.streams[0]?.said, ['ended', 'closed 8']);
+  });
+
   test('a defect of the handler ends the connection and is not swallowed', async () => {
     const peer = await server();
     peer.onRequest = () => {
@@ -907,6 +913,31 @@ describe('the end', () => {
       for (const { heard } of peer.streams)
         assert.equal(heard.filter((word) => word.startsWith('closed')).length, 1, moment);
     }
+  });
+
+  test('is heard behind that of the last stream', async () => {
+    for (const role of ['server', 'client'] as const) {
+      const order: string[] = [];
+      const peer: FramePeer = new FramePeer(role, {}, { closed: () => order.push('connection') });
+      await peer.greet();
+      if (role === 'server') await peer.send(headers(1, REQUEST, true));
+      const heard = role === 'server' ? peer.streams[0]! : ask(peer);
+      heard.on = (word) => order.push(word);
+      peer.connection.close();
+      heard.stream.reset(ErrorCode.Cancel);
+      assert.deepEqual(order, ['closed 8', 'connection']);
+    }
+  });
+
+  test('of thousands of requests that wait takes no longer than they deserve', async () => {
+    const peer = new FramePeer('client');
+    await peer.greet([3, 0]);
+    const asked = Array.from({ length: 50_000 }, () => ask(peer));
+    const start = performance.now();
+    for (const { stream } of asked.slice(0, 25_000)) stream.reset(ErrorCode.Cancel);
+    await peer.send(goAway(0, 0));
+    assert.ok(asked.every(({ said }) => said.length === 1));
+    assert.ok(performance.now() - start < 2000);
   });
 
   test('leaves no timer behind', async () => {

@@ -98,7 +98,7 @@ export class Connection implements FrameSink {
   readonly #windowsTold: { readonly bytes: number; readonly applied: (() => void) | undefined }[] = [];
   #streamWindow: number;
   /** Requests beyond what the server takes at once. */
-  #unopened: { readonly stream: Stream; readonly headers: Headers }[] = [];
+  readonly #unopened = new Map<Stream, Headers>();
   readonly #pings: ((error: Error | undefined) => void)[] = [];
   readonly #endedByPeer: number[] = [];
   #closing = false;
@@ -151,7 +151,7 @@ export class Connection implements FrameSink {
 
   /** Streams that are open, or wait for their turn. */
   get openStreams(): number {
-    return this.#streams.size + this.#unopened.length;
+    return this.#streams.size + this.#unopened.size;
   }
 
   /** `answered` hears once. */
@@ -209,7 +209,7 @@ export class Connection implements FrameSink {
   request(headers: Headers): Stream {
     const stream = new Stream(this, 0, 0, 0);
     if (this.#closing || this.#destroyed) process.nextTick(() => stream.close(ErrorCode.RefusedStream));
-    else if (this.#streams.size >= this.#peer.maxConcurrentStreams) this.#unopened.push({ stream, headers });
+    else if (this.#streams.size >= this.#peer.maxConcurrentStreams) this.#unopened.set(stream, headers);
     else this.#open(stream, headers);
     return stream;
   }
@@ -236,8 +236,12 @@ export class Connection implements FrameSink {
   /** The stream is over. */
   forget(stream: Stream): void {
     this.#sending.forget(stream);
-    if (stream.id === 0) this.#unopened = this.#unopened.filter((unopened) => unopened.stream !== stream);
-    this.#streams.delete(stream.id);
+    if (stream.id === 0) this.#unopened.delete(stream);
+    else this.#streams.delete(stream.id);
+  }
+
+  /** A stream was forgotten, and whoever used it has been told. */
+  goOn(): void {
     if (this.#destroyed) return;
     this.#openNext();
     this.#endIfIdle();
@@ -251,8 +255,9 @@ export class Connection implements FrameSink {
   }
 
   #openNext(): void {
-    while (this.#unopened.length > 0 && this.#streams.size < this.#peer.maxConcurrentStreams) {
-      const { stream, headers } = this.#unopened.shift()!;
+    for (const [stream, headers] of this.#unopened) {
+      if (this.#streams.size >= this.#peer.maxConcurrentStreams) return;
+      this.#unopened.delete(stream);
       this.#open(stream, headers);
       if (!stream.sendQueued()) this.#sending.wait(stream);
     }
@@ -287,8 +292,7 @@ export class Connection implements FrameSink {
     this.#destroyed = true;
     this.#reader.stop();
     end();
-    const unopened = this.#unopened.map(({ stream }) => stream);
-    for (const stream of [...this.#streams.values(), ...unopened]) stream.close(ErrorCode.Cancel);
+    for (const stream of [...this.#streams.values(), ...this.#unopened.keys()]) stream.close(ErrorCode.Cancel);
     for (const answered of this.#pings.splice(0)) answered(this.#lost());
     this.#handler.closed(this.#error);
   }
@@ -570,8 +574,7 @@ export class Connection implements FrameSink {
     this.#handler.leaving?.(code, debug);
     if (!this.isServer) {
       const unseen = [...this.#streams.values()].filter((stream) => stream.id > lastStreamId);
-      const unopened = this.#unopened.map(({ stream }) => stream);
-      for (const stream of [...unseen, ...unopened]) stream.close(ErrorCode.RefusedStream);
+      for (const stream of [...unseen, ...this.#unopened.keys()]) stream.close(ErrorCode.RefusedStream);
     }
     this.#endIfIdle();
   }

@@ -17,7 +17,7 @@ export interface StreamSink {
   ended(): void;
   /** Writing may go on after `write` returned false. */
   drained(): void;
-  /** Nothing is sent or received any more. `code` is RST_STREAM's, or NO_ERROR. */
+  /** Nothing is sent or received any more. `code` is RST_STREAM's, or NO_ERROR; to a server that is an answer which has been sent. */
   closed(code: number): void;
 }
 
@@ -250,7 +250,9 @@ export class Stream {
       this.#localEnded = true;
       this.#dropQueue();
       this.#closeIfDone();
-    } else this.close(code);
+    } else if (code === ErrorCode.NoError && this.#connection.isServer)
+      this.close(ErrorCode.Cancel); // nothing was complete
+    else this.close(code);
   }
 
   /** For the connection: it is over, whatever was left. */
@@ -260,7 +262,11 @@ export class Stream {
     this.#held = undefined;
     this.#dropQueue();
     this.#connection.forget(this);
-    this.#sink?.closed(code);
+    try {
+      this.#sink?.closed(code);
+    } finally {
+      this.#connection.goOn();
+    }
   }
 
   #dropQueue(): void {
