@@ -390,14 +390,65 @@ describe('requests', () => {
     assert.deepEqual(await peer.sent(), ['Headers 1 end :status 200']);
   });
 
-  test('an answer before the end of the request asks the client to stop', async () => {
+  test('an answer before the end of the request asks the client to stop, after a moment', async () => {
     const peer = await server();
     await peer.send(headers(1, REQUEST), data(1, 'x'));
     peer.streams[0]?.stream.sendHeaders(ANSWER, true);
     assert.deepEqual(peer.streams[0]?.said, ['data x', 'closed 0']);
-    peer.clock.advance(1000);
-    assert.deepEqual(await peer.sent(), ['Headers 1 end :status 200', 'RstStream 1 0']);
+    assert.equal(peer.streams[0]?.stream.closed, true);
+    peer.clock.advance(9);
+    assert.deepEqual(await peer.sent(), ['Headers 1 end :status 200']);
+    peer.clock.advance(1);
+    assert.deepEqual(await peer.sent(), ['RstStream 1 0']);
     assert.equal(peer.connection.openStreams, 0);
+    assert.equal(peer.clock.pendingTimers, 0);
+    assert.deepEqual(peer.streams[0]?.said, []);
+  });
+
+  test('a client that ends in that moment has done nothing wrong', async () => {
+    const peer = await server();
+    peer.onRequest = (heard) => {
+      heard.listen();
+      heard.stream.sendHeaders(ANSWER, true);
+      heard.stream.reset(ErrorCode.Cancel); // by whoever has had enough already
+    };
+    await peer.send(
+      headers(1, REQUEST),
+      data(1, Buffer.alloc(16_000)),
+      data(1, Buffer.alloc(16_000)),
+      data(1, 'x', true),
+    );
+    await peer.send(headers(3, REQUEST), data(3, 'x'), headers(3, { t: 'x' }, true));
+    assert.deepEqual(await peer.sent(), ['Headers 1 end :status 200', 'Headers 3 end :status 200']);
+    assert.equal(peer.connection.openStreams, 0);
+    peer.clock.advance(100);
+    assert.deepEqual(await peer.sent(), []);
+    assert.deepEqual(
+      peer.streams.map(({ said }) => said),
+      [['closed 0'], ['closed 0']],
+    );
+  });
+
+  test('one that breaks a rule in that moment is told so', async () => {
+    const peer = await server();
+    peer.onRequest = (heard) => {
+      heard.listen();
+      heard.stream.sendHeaders(ANSWER, true);
+    };
+    await peer.send(headers(1, { ...REQUEST, 'content-length': 3 }), data(1, 'four'));
+    await peer.send(headers(3, REQUEST), headers(3, REQUEST));
+    await peer.send(
+      headers(5, REQUEST),
+      reset(5, 0),
+      headers(7, REQUEST),
+      ...Array(7).fill(data(7, Buffer.alloc(16_000))),
+    );
+    assert.deepEqual(
+      (await peer.sent()).filter((word) => word.startsWith('Rst')),
+      ['RstStream 1 1', 'RstStream 3 1', 'RstStream 7 3'],
+    );
+    assert.equal(peer.connection.openStreams, 0);
+    for (const { said } of peer.streams) assert.deepEqual(said, ['closed 0']);
   });
 
   test('a client that resets without an error has not had its answer', async () => {

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http2';
 import type { Duplex } from 'node:stream';
-import type { Clock } from '../runtime/clock.ts';
+import type { Clock, Timer } from '../runtime/clock.ts';
 import { ConnectionError } from './connection_error.ts';
 import { ErrorCode } from './error_code.ts';
 import { FloodGuard, type FloodLimit } from './flood_guard.ts';
@@ -63,6 +63,8 @@ const LEAVING_MS = 20_000;
 const SENT_AWAY_MS = 1000;
 /** Streams that the peer itself has ended are remembered, so that it can be told of what it still sends on them. */
 const REMEMBERED_STREAMS = 16;
+/** A client whose answer was complete before its request has so long to end it: what it had sent already should not make us tell it to stop. */
+const LINGER_MS = 10;
 const NOTHING = Buffer.alloc(0);
 const OUR_PING = Buffer.from('keepaliv', 'latin1');
 
@@ -101,6 +103,9 @@ export class Connection implements FrameSink {
   readonly #unopened = new Map<Stream, Headers>();
   readonly #pings: ((error: Error | undefined) => void)[] = [];
   readonly #endedByPeer: number[] = [];
+  /** Streams whose answers are complete and whose requests are not, since `#lingerTimer` was started. */
+  #lingering: Stream[] = [];
+  #lingerTimer: Timer | undefined;
   #closing = false;
   #destroyed = false;
   #error: Error | undefined;
@@ -233,6 +238,17 @@ export class Connection implements FrameSink {
     this.#sending.output.numberFrame(FrameType.RstStream, streamId, code);
   }
 
+  /** The stream's answer is complete. What the client sends is checked on for a moment; then it is asked to stop (RFC 9113, 8.1). */
+  linger(stream: Stream): void {
+    this.#lingering.push(stream);
+    this.#lingerTimer ??= this.#options.clock.startTimer(LINGER_MS, () => this.#stopLingering());
+  }
+
+  #stopLingering(): void {
+    this.#lingerTimer = undefined;
+    for (const stream of this.#lingering.splice(0)) stream.cut(ErrorCode.NoError);
+  }
+
   /** The stream is over. */
   forget(stream: Stream): void {
     this.#sending.forget(stream);
@@ -291,6 +307,7 @@ export class Connection implements FrameSink {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#reader.stop();
+    this.#lingerTimer?.stop();
     end();
     for (const stream of [...this.#streams.values(), ...this.#unopened.keys()]) stream.close(ErrorCode.Cancel);
     for (const answered of this.#pings.splice(0)) answered(this.#lost());
@@ -374,7 +391,7 @@ export class Connection implements FrameSink {
     if (stream.remoteEnded) this.#punish(stream, ErrorCode.StreamClosed);
     else if (!stream.admit(length)) this.#punish(stream, ErrorCode.FlowControlError);
     else if (!this.isServer && !stream.answered) this.#punish(stream, ErrorCode.ProtocolError);
-    return !stream.closed;
+    return !stream.over;
   }
 
   /** What waits in a stream does not count against the connection's window: a stalled one must not stop the others. */
@@ -403,7 +420,7 @@ export class Connection implements FrameSink {
   }
 
   #streamEnds(stream: Stream): void {
-    if (stream.closed) return;
+    if (stream.over) return;
     this.#remember(stream.id);
     if (!stream.receiveEnd()) this.#punish(stream, ErrorCode.ProtocolError);
   }
@@ -485,7 +502,7 @@ export class Connection implements FrameSink {
 
   /** Ends a stream on which the peer has broken a rule. That costs him nothing, so it counts, like a reset of his own. */
   #punish(stream: Stream, code: number): void {
-    stream.reset(code);
+    stream.cut(code);
     this.#countIdle();
   }
 
@@ -509,7 +526,7 @@ export class Connection implements FrameSink {
     if (code === undefined) return;
     const stream = this.#streams.get(streamId);
     if (stream === undefined) this.sendReset(streamId, code);
-    else stream.reset(code); // counted above
+    else stream.cut(code); // counted above
   }
 
   #reset(streamId: number, payload: Buffer): void {

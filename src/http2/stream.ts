@@ -56,6 +56,8 @@ export class Stream {
   #remoteEnded = false;
   #localEnded = false;
   #closed = false;
+  /** Whoever used it has been told that it is closed. */
+  #left = false;
   #endTold = false;
   #starved = false;
   #held: Held[] | undefined;
@@ -86,6 +88,11 @@ export class Stream {
   answered = false;
 
   get closed(): boolean {
+    return this.#left;
+  }
+
+  /** For the connection: no frames are expected any more. */
+  get over(): boolean {
     return this.#closed;
   }
 
@@ -108,14 +115,14 @@ export class Stream {
 
   /** Sends the answer's head; after it `write` may follow, unless it is the end. */
   sendHeaders(headers: Headers, end = false): void {
-    if (this.#closed || this.#localEnded) return;
+    if (this.#left || this.#localEnded) return;
     this.#connection.sending.headers(this.id, encodeHeaders(headers), end);
     if (end) this.#localEnd();
   }
 
   /** Sends data; the bytes are the stream's from now on. False: wait for `drained`. */
   write(bytes: Buffer): boolean {
-    if (this.#closed || this.#endDue !== undefined || this.#localEnded) return true;
+    if (this.#left || this.#endDue !== undefined || this.#localEnded) return true;
     if (bytes.length === 0) return !this.#starved;
     let at = 0;
     if (this.#queuedBytes === 0) {
@@ -133,7 +140,7 @@ export class Stream {
 
   /** No more data; the trailers, if any, are the end. */
   end(trailers?: Headers): void {
-    if (this.#closed || this.#endDue !== undefined || this.#localEnded) return;
+    if (this.#left || this.#endDue !== undefined || this.#localEnded) return;
     this.#endDue = trailers ?? true;
     if (this.#queuedBytes === 0 && this.id !== 0) this.#sendEnd();
   }
@@ -171,15 +178,23 @@ export class Stream {
     this.#localEnd();
   }
 
-  /** Everything has been sent. A server's client may stop as well: its request is of no use any more (RFC 9113, 8.1). */
+  /** Everything has been sent. Of a server's stream what the client still sends is of no use any more. */
   #localEnd(): void {
     this.#localEnded = true;
     if (this.#remoteEnded) this.#closeIfDone();
-    else if (this.#connection.isServer) this.reset(ErrorCode.NoError);
+    else if (this.#connection.isServer) {
+      this.#connection.linger(this);
+      this.#leave(ErrorCode.NoError);
+    }
   }
 
   /** Ends the stream in both directions, now: what waits is dropped. */
   reset(code: number): void {
+    if (!this.#left) this.cut(code);
+  }
+
+  /** For the connection: the same, whoever has left. */
+  cut(code: number): void {
     if (this.#closed) return;
     if (this.id !== 0) this.#connection.sendReset(this.id, code);
     this.close(code);
@@ -222,12 +237,14 @@ export class Stream {
       this.#promised -= chunk.length;
       if (this.#promised < 0) return false;
     }
+    if (this.#left) return true;
     if (this.#mustHold) this.#hold(chunk);
     else this.#giveData(chunk);
     return true;
   }
 
   receiveHeaders(headers: HeldHeaders): void {
+    if (this.#left) return;
     if (this.#mustHold) {
       this.#held ??= [];
       this.#held.push(headers);
@@ -238,7 +255,8 @@ export class Stream {
   receiveEnd(): boolean {
     if (this.#promised > 0) return false;
     this.#remoteEnded = true;
-    this.#deliverHeld();
+    if (this.#left) this.#closeIfDone();
+    else this.#deliverHeld();
     return true;
   }
 
@@ -259,14 +277,20 @@ export class Stream {
   close(code: number): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#held = undefined;
-    this.#dropQueue();
     this.#connection.forget(this);
     try {
-      this.#sink?.closed(code);
+      this.#leave(code);
     } finally {
       this.#connection.goOn();
     }
+  }
+
+  #leave(code: number): void {
+    if (this.#left) return;
+    this.#left = true;
+    this.#held = undefined;
+    this.#dropQueue();
+    this.#sink?.closed(code);
   }
 
   #dropQueue(): void {
@@ -302,7 +326,7 @@ export class Stream {
   }
 
   #acknowledge(): void {
-    if (this.#closed || this.#remoteEnded) return;
+    if (this.#left || this.#remoteEnded) return;
     // Told late, so that a stream costs few frames, but while the peer has a good part left.
     if (this.#unacknowledged * 2 < this.#connection.streamWindow) return;
     this.receiveWindow += this.#unacknowledged;
@@ -311,13 +335,13 @@ export class Stream {
   }
 
   #deliverHeld(): void {
-    if (this.#delivering || this.#closed) return;
+    if (this.#delivering || this.#left) return;
     const held = this.#held;
     if (held !== undefined) {
       this.#delivering = true;
       let at = 0;
       try {
-        for (; at < held.length && !this.#paused && !this.#closed; at++) {
+        for (; at < held.length && !this.#paused && !this.#left; at++) {
           const next = held[at]!;
           if (next instanceof Gathered) this.#giveData(next.bytes);
           else if (Buffer.isBuffer(next)) this.#giveData(next);
@@ -326,7 +350,7 @@ export class Stream {
       } finally {
         this.#delivering = false;
       }
-      if (this.#closed) return;
+      if (this.#left) return;
       this.#held = at === held.length ? undefined : held.slice(at);
     }
     if (!this.#remoteEnded || this.#paused || this.#endTold || this.#held !== undefined) return;
