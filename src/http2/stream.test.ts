@@ -114,6 +114,27 @@ describe('reading', () => {
     assert.ok(heard.bytes.length < 20, `${heard.bytes.length} pieces`);
   });
 
+  test('a crumb does not keep more than a little room, however it comes', async () => {
+    for (const size of [1, 15, 600]) {
+      const { peer, heard, stream } = await paused();
+      await peer.send(data(1, Buffer.alloc(size))); // in a read of its own
+      stream.resume();
+      const room = heard.bytes[0]?.buffer.byteLength ?? 0;
+      assert.ok(room <= 1024, `${size} bytes keep ${room}`);
+    }
+  });
+
+  test('crumbs that come in reads of their own are copied together as well', async () => {
+    const { peer, heard, stream } = await paused();
+    for (let i = 0; i < 2000; i++) await peer.send(data(1, Buffer.from('twenty characters ab')));
+    stream.resume();
+    assert.equal(
+      heard.bytes.reduce((sum, { length }) => sum + length, 0),
+      40_000,
+    );
+    assert.ok(heard.bytes.length < 10, `${heard.bytes.length} pieces`);
+  });
+
   test('a reset while paused drops what waits', async () => {
     const { peer, heard, stream } = await paused();
     await peer.send(data(1, 'a', true), reset(1, 8));

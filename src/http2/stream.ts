@@ -25,10 +25,13 @@ export interface StreamSink {
 const WRITE_BUFFER_BYTES = 128 << 10;
 /** What a piece costs besides its bytes. */
 const PIECE_OVERHEAD_BYTES = 100;
-/** A piece that a paused stream has to keep is copied if the buffer it came in is larger by more than this. */
+/** A piece that a paused stream has to keep is copied if the buffer it came in is larger by more than this … */
 const WASTE = 4;
+/** … or if it is so small that what it costs besides its bytes is more than they are. */
+const CRUMB_BYTES = 1 << 10;
 
-const GATHER_BYTES = 16 << 10; // as large as a frame can be
+/** Buffers for pieces that are copied: small for the first crumb, and as large as a frame for many. */
+const GATHER_BYTES = { first: 512, most: 16 << 10 };
 
 /** What a paused stream has not given on yet. */
 type Held = Buffer | Gathered | HeldHeaders;
@@ -305,13 +308,14 @@ export class Stream {
   #hold(chunk: Buffer): void {
     this.#held ??= [];
     const held = this.#held;
-    if (chunk.length * WASTE >= chunk.buffer.byteLength) {
+    if (chunk.length >= CRUMB_BYTES && chunk.length * WASTE >= chunk.buffer.byteLength) {
       held.push(chunk);
       return;
     }
     const last = held.at(-1);
-    const copied = last instanceof Gathered ? last.add(chunk) : 0;
-    if (copied < chunk.length) held.push(new Gathered(chunk.subarray(copied)));
+    const before = last instanceof Gathered ? last : undefined;
+    const rest = chunk.subarray(before?.add(chunk) ?? 0);
+    if (rest.length > 0) held.push(new Gathered(rest, before === undefined ? GATHER_BYTES.first : before.size * 2));
   }
 
   #giveHeaders({ headers, trailers }: HeldHeaders): void {
@@ -367,11 +371,16 @@ export class Stream {
 
 /** Small pieces, copied together. */
 class Gathered {
-  readonly #buffer = Buffer.allocUnsafeSlow(GATHER_BYTES);
+  readonly #buffer: Buffer;
   #length = 0;
 
-  constructor(chunk: Buffer) {
+  constructor(chunk: Buffer, size: number) {
+    this.#buffer = Buffer.allocUnsafeSlow(Math.max(chunk.length, Math.min(size, GATHER_BYTES.most)));
     this.add(chunk);
+  }
+
+  get size(): number {
+    return this.#buffer.length;
   }
 
   get bytes(): Buffer {
