@@ -13,6 +13,7 @@ const KNOWN_DOWN_MS = 250;
 /** Files of configuration are small, references of a repository are not. */
 const STREAM_WINDOW_BYTES = 256 << 10;
 const CONNECTION_WINDOW_BYTES = 1 << 20;
+const HELD_BYTES = { stranger: 256 << 20, known: 256 << 20 }; // we have chosen whom to ask
 const MAX_STREAMS = 1000;
 const HEADER_LIST = { bytes: 1 << 20, pairs: 4096 };
 const FLOOD = { burst: 10_000, perSecond: 1000 };
@@ -105,6 +106,7 @@ export class Connection {
         clock,
         streamWindowBytes: STREAM_WINDOW_BYTES,
         connectionWindowBytes: CONNECTION_WINDOW_BYTES,
+        heldBytes: HELD_BYTES,
         maxStreams: MAX_STREAMS,
         headerList: HEADER_LIST,
         flood: FLOOD,

@@ -753,6 +753,37 @@ describe('our windows', () => {
     assert.deepEqual(await peer.sent(), ['WindowUpdate 1 10000']);
   });
 
+  test('stalled streams do not use up the connection’s, up to a bound', async () => {
+    const options = { connectionWindowBytes: 65_535, heldBytes: { stranger: 70_000, known: 140_000 } };
+    const peer = await server({ ...options, streamWindowBytes: 1 << 20 });
+    peer.onRequest = (heard) => heard.stream.open(heard);
+    await peer.send(headers(1, REQUEST), headers(3, REQUEST));
+    const given = async (n: number) => {
+      for (let i = 0; i < n; i++) await peer.send(data(i % 2 ? 1 : 3, Buffer.alloc(16_384)));
+      return (await peer.sent()).filter((word) => word.startsWith('WindowUpdate 0')).length;
+    };
+    assert.equal(await given(4), 2);
+    assert.equal(await given(2), 0);
+    peer.connection.trust();
+    assert.deepEqual(await peer.sent(), ['WindowUpdate 0 32768']);
+    assert.equal(await given(2), 1);
+    assert.equal(await given(3), 0);
+    peer.streams[0]?.stream.resume();
+    assert.ok((await peer.sent()).includes('WindowUpdate 0 49152'));
+    assert.equal(await given(2), 1);
+    peer.connection.destroy();
+  });
+
+  test('what waits in a stream that is reset waits no longer', async () => {
+    const options = { connectionWindowBytes: 65_535, heldBytes: { stranger: 10_000, known: 10_000 } };
+    const peer = await server({ ...options, streamWindowBytes: 1 << 20 });
+    peer.onRequest = (heard) => heard.stream.open(heard);
+    await peer.send(headers(1, REQUEST), data(1, Buffer.alloc(16_384)), data(1, Buffer.alloc(16_384)));
+    assert.deepEqual(await peer.sent(), []);
+    peer.streams[0]?.stream.reset(ErrorCode.Cancel);
+    assert.deepEqual((await peer.sent()).toSorted(), ['RstStream 1 8', 'WindowUpdate 0 32768']);
+  });
+
   test('another window is told, and counts when the peer knows', async () => {
     const peer = await server({ streamWindowBytes: 100 });
     peer.onRequest = (heard) => void heard.stream.open(heard);

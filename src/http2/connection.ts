@@ -40,8 +40,10 @@ export interface ConnectionOptions {
   readonly clock: Clock;
   /** What the peer may send on a stream before it is read, in bytes. */
   readonly streamWindowBytes: number;
-  /** What it may have under way on all streams together; bytes that wait in streams do not count. */
+  /** What it may have under way on all streams together; bytes that wait in streams do not count, up to `heldBytes`. */
   readonly connectionWindowBytes: number;
+  /** So much may wait in all streams together, of a peer that is not known yet and of one that is. */
+  readonly heldBytes: { readonly stranger: number; readonly known: number };
   /** Streams that a client may have open at once. */
   readonly maxStreams: number;
   readonly headerList: HeaderListLimit;
@@ -94,6 +96,9 @@ export class Connection implements FrameSink {
   /** What the peer may still send on all streams together, and what it has not been told of. */
   #receiveWindow: number;
   #unacknowledged = 0;
+  /** What waits in all streams together. */
+  #held = 0;
+  #mayHold: number;
   /** What streams begin with, once the peer has said that it knows; before that, RFC 9113's. */
   #initialWindow = DEFAULT_WINDOW_BYTES;
   /** Told to the peer, in this order, and not acknowledged. */
@@ -122,6 +127,7 @@ export class Connection implements FrameSink {
     this.#prefaceLeft = this.isServer ? CLIENT_PREFACE.length : 0;
     this.#lastStreamId = this.isServer ? 0 : -1;
     this.#streamWindow = options.streamWindowBytes;
+    this.#mayHold = options.heldBytes.stranger;
     this.#receiveWindow = Math.max(options.connectionWindowBytes, DEFAULT_WINDOW_BYTES);
     this.#greet();
     transport.on('data', (chunk: Buffer) => this.#push(chunk));
@@ -170,7 +176,9 @@ export class Connection implements FrameSink {
 
   /** Somebody is known on the connection, who may be busier than a stranger. */
   trust(): void {
-    const { trustedFlood } = this.#options;
+    const { trustedFlood, heldBytes } = this.#options;
+    this.#mayHold = heldBytes.known;
+    this.#acknowledge();
     if (trustedFlood !== undefined) this.#flood.relax(trustedFlood);
   }
 
@@ -228,6 +236,12 @@ export class Connection implements FrameSink {
 
   get sending(): Sending {
     return this.#sending;
+  }
+
+  /** So many bytes more, or fewer, wait in streams. */
+  hold(bytes: number): void {
+    this.#held += bytes;
+    if (bytes < 0) this.#acknowledge();
   }
 
   sendWindowUpdate(streamId: number, bytes: number): void {
@@ -394,12 +408,17 @@ export class Connection implements FrameSink {
     return !stream.over;
   }
 
-  /** What waits in a stream does not count against the connection's window: a stalled one must not stop the others. */
   #countReceived(bytes: number): void {
     this.#receiveWindow -= bytes;
     if (this.#receiveWindow < 0) throw new ConnectionError(ErrorCode.FlowControlError, 'more than the window');
     this.#unacknowledged += bytes;
+    this.#acknowledge();
+  }
+
+  /** What waits in a stream does not count against the connection's window, because a stalled one must not stop the others; all have a bound. */
+  #acknowledge(): void {
     if (this.#unacknowledged * 2 < this.#options.connectionWindowBytes) return;
+    if (this.#held > this.#mayHold || this.#destroyed) return;
     this.sendWindowUpdate(0, this.#unacknowledged);
     this.#receiveWindow += this.#unacknowledged;
     this.#unacknowledged = 0;

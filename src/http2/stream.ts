@@ -64,6 +64,7 @@ export class Stream {
   #endTold = false;
   #starved = false;
   #held: Held[] | undefined;
+  #heldBytes = 0;
   #queue: Buffer[] | undefined;
   #queuedBytes = 0;
   /** The end has been asked for; the trailers, if there are any. */
@@ -292,6 +293,7 @@ export class Stream {
     if (this.#left) return;
     this.#left = true;
     this.#held = undefined;
+    if (this.#heldBytes > 0) this.#release(this.#heldBytes);
     this.#dropQueue();
     this.#sink?.closed(code);
   }
@@ -306,6 +308,8 @@ export class Stream {
   }
 
   #hold(chunk: Buffer): void {
+    this.#heldBytes += chunk.length;
+    this.#connection.hold(chunk.length);
     this.#held ??= [];
     const held = this.#held;
     if (chunk.length >= CRUMB_BYTES && chunk.length * WASTE >= chunk.buffer.byteLength) {
@@ -329,6 +333,16 @@ export class Stream {
     this.#acknowledge();
   }
 
+  #giveHeld(chunk: Buffer): void {
+    this.#release(chunk.length);
+    this.#giveData(chunk);
+  }
+
+  #release(bytes: number): void {
+    this.#heldBytes -= bytes;
+    this.#connection.hold(-bytes);
+  }
+
   #acknowledge(): void {
     if (this.#left || this.#remoteEnded) return;
     // Told late, so that a stream costs few frames, but while the peer has a good part left.
@@ -347,8 +361,8 @@ export class Stream {
       try {
         for (; at < held.length && !this.#paused && !this.#left; at++) {
           const next = held[at]!;
-          if (next instanceof Gathered) this.#giveData(next.bytes);
-          else if (Buffer.isBuffer(next)) this.#giveData(next);
+          if (next instanceof Gathered) this.#giveHeld(next.bytes);
+          else if (Buffer.isBuffer(next)) this.#giveHeld(next);
           else this.#giveHeaders(next);
         }
       } finally {

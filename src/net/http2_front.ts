@@ -60,6 +60,8 @@ interface Http2FrontDeps {
 /** The connection's window, that of all streams together: stalled streams do not use it up, so it can be large. */
 const CONNECTION_WINDOW_BYTES = 16 << 20;
 const SMALL_WINDOW_BYTES = 256 << 10;
+/** Of those who are known, stalled uploads may hold as much together as a connection has ever had here; strangers wait for an answer first. */
+const HELD_BYTES = { stranger: 1 << 20, known: 256 << 20 };
 /** Without limits: an agent holds hundreds of tunnels open on one connection. */
 const MAX_STREAMS = 10_000;
 /** Header lists: as much as a request's head may have on HTTP/1.1. */
@@ -116,6 +118,7 @@ export function createHttp2Front(
           clock: scope.clock,
           streamWindowBytes: window?.bytes ?? SMALL_WINDOW_BYTES,
           connectionWindowBytes: windows === undefined ? 4 * SMALL_WINDOW_BYTES : CONNECTION_WINDOW_BYTES,
+          heldBytes: HELD_BYTES,
           maxStreams,
           headerList: { bytes: limits?.headerBytes ?? MAX_HEADER_LIST_BYTES, pairs: MAX_HEADER_PAIRS },
           flood: FLOOD,

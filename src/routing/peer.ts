@@ -40,6 +40,7 @@ const PATIENCE = { silenceMs: 20_000, answerMs: 5000 };
 /** Connections that carry nothing for longer are closed. */
 const IDLE_MS = 60 * 60_000;
 const CONNECTION_WINDOW_BYTES = 16 << 20;
+const HELD_BYTES = { stranger: 256 << 20, known: 256 << 20 }; // we have chosen whom to ask
 /** As many as we would take ourselves; the node says how many it takes. */
 const MAX_STREAMS = 10_000;
 const HEADER_LIST = { bytes: 1 << 20, pairs: 4096 };
@@ -183,6 +184,7 @@ export class Peer implements Checked, PeerLoad {
         clock,
         streamWindowBytes: window.bytes,
         connectionWindowBytes: CONNECTION_WINDOW_BYTES,
+        heldBytes: HELD_BYTES,
         maxStreams: MAX_STREAMS,
         headerList: HEADER_LIST,
         flood: FLOOD,

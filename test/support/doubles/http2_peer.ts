@@ -103,6 +103,7 @@ export const REQUEST: Headers = { ':method': 'POST', ':scheme': 'http', ':author
 export const OPTIONS: Omit<ConnectionOptions, 'role' | 'clock'> = {
   streamWindowBytes: 100_000,
   connectionWindowBytes: 1 << 20,
+  heldBytes: { stranger: 1 << 20, known: 1 << 20 },
   maxStreams: 10,
   headerList: { bytes: 64 << 10, pairs: 100 },
   flood: { burst: 20, perSecond: 10 },
