@@ -532,6 +532,25 @@ describe('answers', () => {
     assert.equal(peer.connection.openStreams, 1);
   });
 
+  test('a client without numbers for streams takes no more requests, and finishes those it has', async () => {
+    const peer = new FramePeer('client', { maxRequests: 2 });
+    await peer.greet([3, 1]);
+    const asked = [ask(peer), ask(peer), ask(peer)];
+    assert.deepEqual(peer.heard, []);
+    asked[0]?.stream.end();
+    await peer.send(headers(1, ANSWER, true));
+    assert.deepEqual(peer.heard, ['leaving 0']);
+    assert.deepEqual(
+      asked.map(({ said }) => said.at(-1)),
+      ['closed 0', undefined, 'closed 7'],
+    );
+    assert.equal(peer.connection.destroyed, false);
+    asked[1]?.stream.end();
+    await peer.send(headers(3, ANSWER, true));
+    assert.equal(asked[1]?.said.at(-1), 'closed 0');
+    assert.deepEqual(peer.heard, ['leaving 0', 'closed']);
+  });
+
   test('requests that wait fail with the connection', async () => {
     const peer = new FramePeer('client');
     await peer.greet([3, 1]);
@@ -1022,6 +1041,22 @@ describe('the end', () => {
     assert.ok(performance.now() - start < 2000);
   });
 
+  test('leaves no timer behind, whoever closes first', async () => {
+    const closing = await client();
+    closing.connection.close();
+    await turn();
+    assert.equal(closing.clock.pendingTimers, 1);
+    closing.wire.destroy();
+    await turn();
+    assert.equal(closing.clock.pendingTimers, 0);
+    const late = await client();
+    late.wire.block();
+    late.connection.close();
+    late.wire.destroy();
+    await turn();
+    assert.equal(late.clock.pendingTimers, 0);
+  });
+
   test('leaves no timer behind', async () => {
     const peer = await server();
     await peer.send(headers(1, REQUEST));
@@ -1105,6 +1140,17 @@ describe('floods', () => {
     assert.equal(peer.connection.destroyed, false);
     await peer.send(frame(77, 0, 0));
     await endsWith(peer, ErrorCode.EnhanceYourCalm);
+  });
+
+  test('who goes on asking and does not read the answers is sent away', async () => {
+    const peer = await server({ maxStreams: 1e6, flood: { burst: 1e9, perSecond: 1 } });
+    peer.onRequest = (heard) => heard.stream.sendHeaders({ ...ANSWER, a: 'x'.repeat(1000) }, true);
+    peer.wire.block();
+    for (let i = 0; i < 20_000 && !peer.connection.destroyed; i += 100) {
+      await peer.send(...Array.from({ length: 100 }, (_, j) => headers(2 * (i + j) + 1, REQUEST, true)));
+    }
+    assert.ok(peer.connection.destroyed);
+    assert.ok(peer.wire.writableLength < 10 << 20);
   });
 
   test('who does not read the answers to his pings is sent away', async () => {

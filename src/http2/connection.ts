@@ -46,6 +46,8 @@ export interface ConnectionOptions {
   readonly heldBytes: { readonly stranger: number; readonly known: number };
   /** Streams that a client may have open at once. */
   readonly maxStreams: number;
+  /** Requests that a client makes before it takes another connection: numbers of streams end. Default: 2^30. */
+  readonly maxRequests?: number;
   readonly headerList: HeaderListLimit;
   /** Of frames that carry nothing. */
   readonly flood: FloodLimit;
@@ -55,6 +57,10 @@ export interface ConnectionOptions {
 
 /** A peer that does not read what it makes us answer is no peer. */
 const MAX_WAITING_BYTES = 1 << 20;
+/** Nor one that goes on asking while so much waits for it; bodies of answers are not among it, they wait in their streams. */
+const MAX_UNREAD_BYTES = 8 << 20;
+/** Streams of a client have the odd numbers below 2^31 (RFC 9113, 5.1.1). */
+const MAX_REQUESTS = 2 ** 30;
 /** Frames of unknown types: larger ones cost their sender more than us. */
 const SMALL_FRAME_BYTES = 1 << 10;
 /** After the last byte has left, a peer gets so long to close the connection itself: closed by us, it could lose that byte. */
@@ -282,6 +288,14 @@ export class Connection implements FrameSink {
     stream.begin(this.#lastStreamId, this.#peer.initialWindowBytes, this.#initialWindow);
     this.#streams.set(stream.id, stream);
     this.#sending.headers(stream.id, encodeHeaders(headers), false);
+    if (this.#lastStreamId + 1 >= 2 * (this.#options.maxRequests ?? MAX_REQUESTS)) this.#retire();
+  }
+
+  /** There are no more numbers for streams: as if the server had said GOAWAY. */
+  #retire(): void {
+    this.close();
+    this.#handler.leaving?.(ErrorCode.NoError, '');
+    for (const stream of [...this.#unopened.keys()]) stream.close(ErrorCode.RefusedStream);
   }
 
   #openNext(): void {
@@ -311,9 +325,12 @@ export class Connection implements FrameSink {
     const { clock } = this.#options;
     this.#sending.output.flush();
     this.#over(() => {
-      const late = clock.startTimer(limitMs, () => transport.destroy());
-      transport.end(() => clock.startTimer(FAREWELL_MS, () => transport.destroy()));
+      let late = clock.startTimer(limitMs, () => transport.destroy());
       transport.once('close', () => late.stop());
+      transport.end(() => {
+        late.stop();
+        if (!transport.destroyed) late = clock.startTimer(FAREWELL_MS, () => transport.destroy());
+      });
     });
   }
 
@@ -462,6 +479,8 @@ export class Connection implements FrameSink {
     }
     this.#lastStreamId = streamId;
     if (this.#lastServedId !== undefined) return; // GOAWAY has told the peer that it is not looked at
+    if (this.#sending.output.waitingBytes > MAX_UNREAD_BYTES)
+      throw new ConnectionError(ErrorCode.EnhanceYourCalm, 'answers that nobody reads');
     const refusal =
       list === undefined
         ? ErrorCode.EnhanceYourCalm
