@@ -104,10 +104,7 @@ export class Http2Response extends Writable {
   writeHead(status: number, headers: readonly string[] | Headers): this {
     if (!(status >= 200 && status <= 599)) throw new RangeError(`Invalid status code: ${status}`);
     const head = isList(headers) ? grouped(headers) : headers;
-    for (const [name, value] of Object.entries(head)) {
-      validateHeaderName(name);
-      for (const each of Array.isArray(value) ? value : [value]) validateHeaderValue(name, String(each));
-    }
+    validate(head);
     this.statusCode = status;
     this.headersSent = true;
     this.#bodyless = this.#headOnly || status === 204 || status === 205 || status === 304;
@@ -115,7 +112,9 @@ export class Http2Response extends Writable {
     return this;
   }
 
+  /** @throws TypeError if they are none */
   addTrailers(trailers: Headers): void {
+    validate(trailers);
     this.#trailers = trailers;
   }
 
@@ -162,12 +161,20 @@ function cut(stream: Stream, error: Error | null): void {
   if (!stream.closed) stream.reset(error === null ? ErrorCode.Cancel : ErrorCode.InternalError);
 }
 
+/** What is no header must not get as far as the encoder, which takes characters for bytes. @throws TypeError */
+function validate(headers: Headers): void {
+  for (const [name, value] of Object.entries(headers)) {
+    validateHeaderName(name);
+    for (const each of Array.isArray(value) ? value : [value]) validateHeaderValue(name, String(each));
+  }
+}
+
 function isList(headers: readonly string[] | Headers): headers is readonly string[] {
   return Array.isArray(headers);
 }
 
 function grouped(list: readonly string[]): Headers {
-  const headers: Record<string, string | string[]> = {};
+  const headers: Record<string, string | string[]> = Object.create(null); // a name may be that of something that objects have
   for (let i = 0; i + 1 < list.length; i += 2) {
     const name = list[i]!.toLowerCase();
     const before = headers[name];

@@ -1,3 +1,4 @@
+import type { IncomingHttpHeaders } from 'node:http2';
 import { Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Connection, type ConnectionHandler, type ConnectionOptions } from '../../../src/http2/connection.ts';
@@ -235,13 +236,13 @@ export class FramePeer {
 /** A stream, and what its sink hears in order: `data` with the bytes, anything else as a word. */
 export class HeardStream implements StreamSink {
   readonly stream: Stream;
-  readonly request: Readonly<Record<string, unknown>> | undefined;
+  readonly request: IncomingHttpHeaders | undefined;
   readonly heard: string[] = [];
   readonly bytes: Buffer[] = [];
   /** Called with each word, once it is in `heard`. */
   on: (word: string) => void = () => {};
 
-  constructor(stream: Stream, request?: Readonly<Record<string, unknown>>) {
+  constructor(stream: Stream, request?: IncomingHttpHeaders) {
     this.stream = stream;
     this.request = request;
   }
