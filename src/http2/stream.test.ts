@@ -293,6 +293,40 @@ describe('writing', () => {
   });
 });
 
+describe('a defect of whoever uses a stream', () => {
+  for (const moment of ['data x', 'trailers t x', 'ended', 'drained', 'closed 8']) {
+    test(`costs that stream and no other, and is not swallowed: ${moment}`, async (t) => {
+      const others = process.listeners('uncaughtException');
+      process.removeAllListeners('uncaughtException');
+      const thrown: unknown[] = [];
+      process.on('uncaughtException', (error) => thrown.push(error));
+      t.after(() => {
+        process.removeAllListeners('uncaughtException');
+        for (const other of others) process.on('uncaughtException', other);
+      });
+      const { peer, heard, stream } = await asked();
+      await peer.send(headers(3, REQUEST));
+      const second = peer.streams[1]!;
+      second.stream.resume();
+      const defect = new Error('a defect');
+      heard.on = (word) => {
+        if (word === moment) throw defect;
+      };
+      if (moment === 'drained') {
+        stream.sendHeaders(ANSWER);
+        while (stream.write(Buffer.alloc(10_000)));
+      } else if (moment === 'closed 8') await peer.send(reset(1, 8));
+      else await peer.send(data(1, 'x'), headers(1, { t: 'x' }, true));
+      await peer.send(data(3, 'goes on', true));
+      await turns();
+      assert.deepEqual(thrown, [defect]);
+      assert.equal(heard.said.at(-1), moment === 'closed 8' ? 'closed 8' : 'closed 2');
+      assert.deepEqual(second.said, ['data goes on', 'ended']);
+      assert.equal(peer.connection.destroyed, false);
+    });
+  }
+});
+
 describe('between two of ours', () => {
   test('a body of a megabyte both ways, through small windows and a reader who stops again and again', async () => {
     const { client, server } = joined({ streamWindowBytes: 20_000, connectionWindowBytes: 70_000 });

@@ -170,7 +170,7 @@ export class Stream {
     if (this.#endDue !== undefined) this.#sendEnd();
     else if (this.#starved) {
       this.#starved = false;
-      this.#sink?.drained();
+      this.#tell((sink) => sink.drained());
     }
     return true;
   }
@@ -282,11 +282,8 @@ export class Stream {
     if (this.#closed) return;
     this.#closed = true;
     this.#connection.forget(this);
-    try {
-      this.#leave(code);
-    } finally {
-      this.#connection.goOn();
-    }
+    this.#leave(code);
+    this.#connection.goOn();
   }
 
   #leave(code: number): void {
@@ -295,7 +292,22 @@ export class Stream {
     this.#held = undefined;
     if (this.#heldBytes > 0) this.#release(this.#heldBytes);
     this.#dropQueue();
-    this.#sink?.closed(code);
+    this.#tell((sink) => sink.closed(code));
+  }
+
+  #tell(tell: (sink: StreamSink) => void): void {
+    if (this.#sink === undefined) return;
+    try {
+      tell(this.#sink);
+    } catch (error) {
+      this.#defect(error);
+    }
+  }
+
+  /** Whoever uses the stream has a defect: it costs this stream and not the connection, and the process hears of it by itself. */
+  #defect(error: unknown): void {
+    process.nextTick(rethrow, error);
+    this.reset(ErrorCode.InternalError);
   }
 
   #dropQueue(): void {
@@ -323,13 +335,17 @@ export class Stream {
   }
 
   #giveHeaders({ headers, trailers }: HeldHeaders): void {
-    if (headers !== undefined) this.#sink?.headers?.(headers);
-    if (trailers !== undefined) this.#sink?.trailers?.(trailers);
+    if (headers !== undefined) this.#tell((sink) => sink.headers?.(headers));
+    if (trailers !== undefined) this.#tell((sink) => sink.trailers?.(trailers));
   }
 
   #giveData(chunk: Buffer): void {
     this.#unacknowledged += chunk.length;
-    this.#sink?.data(chunk);
+    try {
+      this.#sink?.data(chunk);
+    } catch (error) {
+      this.#defect(error);
+    }
     this.#acknowledge();
   }
 
@@ -373,7 +389,7 @@ export class Stream {
     }
     if (!this.#remoteEnded || this.#paused || this.#endTold || this.#held !== undefined) return;
     this.#endTold = true;
-    this.#sink?.ended();
+    this.#tell((sink) => sink.ended());
     this.#closeIfDone();
   }
 
@@ -407,4 +423,8 @@ class Gathered {
     this.#length += copied;
     return copied;
   }
+}
+
+function rethrow(error: unknown): void {
+  throw error;
 }
