@@ -15,7 +15,7 @@ import {
   withoutPadding,
 } from './frame_payloads.ts';
 import { FrameReader, type FrameSink } from './frame_reader.ts';
-import { type HeaderBlock, HeaderBlocks, type HeaderListLimit } from './header_blocks.ts';
+import { type HeaderBlock, HeaderBlocks, type HeaderListLimit, HeadersTooLarge } from './header_blocks.ts';
 import { type HeaderList, MalformedHeaders, requestHeaders, responseHeaders, trailerHeaders } from './header_list.ts';
 import { encodeHeaders } from './hpack/encoder.ts';
 import { Sending } from './sending.ts';
@@ -26,6 +26,8 @@ import { type Headers, Stream } from './stream.ts';
 export interface ConnectionHandler {
   /** Where we are the server: a request. `list` has the headers as they came. The stream is paused; `open` and `resume` it. */
   request?(stream: Stream, headers: IncomingHttpHeaders, list: HeaderList): void;
+  /** A request, or its connection, was refused because of a limit. */
+  refused?(limit: 'headers' | 'streams'): void;
   /** The peer has sent its first SETTINGS. */
   greeted?(): void;
   pinged?(): void;
@@ -46,6 +48,8 @@ export interface ConnectionOptions {
   readonly heldBytes: { readonly stranger: number; readonly known: number };
   /** Streams that a client may have open at once. */
   readonly maxStreams: number;
+  /** The same, as long as the peer is not known; default: `maxStreams`. */
+  readonly strangerStreams?: number;
   /** Requests that a client makes before it takes another connection: numbers of streams end. Default: 2^30. */
   readonly maxRequests?: number;
   readonly headerList: HeaderListLimit;
@@ -105,6 +109,7 @@ export class Connection implements FrameSink {
   /** What waits in all streams together. */
   #held = 0;
   #mayHold: number;
+  #mayOpen: number;
   /** What streams begin with, once the peer has said that it knows; before that, RFC 9113's. */
   #initialWindow = DEFAULT_WINDOW_BYTES;
   /** Told to the peer, in this order, and not acknowledged. */
@@ -134,6 +139,7 @@ export class Connection implements FrameSink {
     this.#lastStreamId = this.isServer ? 0 : -1;
     this.#streamWindow = options.streamWindowBytes;
     this.#mayHold = options.heldBytes.stranger;
+    this.#mayOpen = Math.min(options.strangerStreams ?? options.maxStreams, options.maxStreams);
     this.#receiveWindow = Math.max(options.connectionWindowBytes, DEFAULT_WINDOW_BYTES);
     this.#greet();
     transport.on('data', (chunk: Buffer) => this.#push(chunk));
@@ -182,8 +188,9 @@ export class Connection implements FrameSink {
 
   /** Somebody is known on the connection, who may be busier than a stranger. */
   trust(): void {
-    const { trustedFlood, heldBytes } = this.#options;
+    const { trustedFlood, heldBytes, maxStreams } = this.#options;
     this.#mayHold = heldBytes.known;
+    this.#mayOpen = maxStreams;
     this.#acknowledge();
     if (trustedFlood !== undefined) this.#flood.relax(trustedFlood);
   }
@@ -357,6 +364,7 @@ export class Connection implements FrameSink {
       const rest = this.#prefaceLeft > 0 ? this.#afterPreface(chunk) : chunk;
       if (rest.length > 0) this.#reader.push(rest);
     } catch (error) {
+      if (error instanceof HeadersTooLarge) this.#handler.refused?.('headers');
       if (error instanceof ConnectionError) this.fail(error.code, error.message);
       else {
         this.fail(ErrorCode.InternalError, '');
@@ -481,14 +489,14 @@ export class Connection implements FrameSink {
     if (this.#lastServedId !== undefined) return; // GOAWAY has told the peer that it is not looked at
     if (this.#sending.output.waitingBytes > MAX_UNREAD_BYTES)
       throw new ConnectionError(ErrorCode.EnhanceYourCalm, 'answers that nobody reads');
-    const refusal =
-      list === undefined
-        ? ErrorCode.EnhanceYourCalm
-        : this.#streams.size >= this.#options.maxStreams
-          ? ErrorCode.RefusedStream
-          : undefined;
-    if (refusal !== undefined || list === undefined) {
-      this.#refuse(streamId, refusal ?? ErrorCode.EnhanceYourCalm);
+    if (list === undefined) {
+      this.#refuse(streamId, ErrorCode.EnhanceYourCalm);
+      this.#handler.refused?.('headers');
+      return;
+    }
+    if (this.#streams.size >= this.#mayOpen) {
+      this.#refuse(streamId, ErrorCode.RefusedStream);
+      this.#handler.refused?.('streams');
       return;
     }
     const headers = wellFormed(() => requestHeaders(list));

@@ -24,6 +24,8 @@ export interface HeaderBlock {
 /** A block whose list nobody would look at: it is too long to be worth decoding. */
 export class HeadersTooLarge extends ConnectionError {}
 
+/** A view may keep so many times its bytes. */
+const WASTE = 5;
 /** Frames of a block, beyond those that its bytes need: each may be empty. */
 const SPARE_FRAMES = 8;
 
@@ -48,7 +50,7 @@ export class HeaderBlocks {
     const fragment = headersFragment(flags, streamId, payload);
     const end = (flags & Flag.EndStream) !== 0;
     if ((flags & Flag.EndHeaders) !== 0) return this.#decode(streamId, end, fragment);
-    this.#parts = { streamId, end, fragments: [Buffer.from(fragment)], bytes: fragment.length };
+    this.#parts = { streamId, end, fragments: [kept(fragment)], bytes: fragment.length };
     return undefined;
   }
 
@@ -56,7 +58,7 @@ export class HeaderBlocks {
   continuation(flags: number, payload: Buffer): HeaderBlock | undefined {
     const parts = this.#parts;
     if (parts === undefined) throw new ConnectionError(ErrorCode.ProtocolError, 'there is nothing to continue');
-    parts.fragments.push(Buffer.from(payload));
+    parts.fragments.push(kept(payload));
     parts.bytes += payload.length;
     const { bytes } = this.#limit;
     if (parts.bytes > bytes || parts.fragments.length > SPARE_FRAMES + bytes / MAX_FRAME_BYTES) {
@@ -75,4 +77,9 @@ export class HeaderBlocks {
       throw new ConnectionError(ErrorCode.CompressionError, errorText(error));
     }
   }
+}
+
+/** A copy, unless that would be most of the buffer that the fragment is a view of. */
+function kept(fragment: Buffer): Buffer {
+  return fragment.length * WASTE >= fragment.buffer.byteLength ? fragment : Buffer.from(fragment);
 }

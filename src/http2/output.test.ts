@@ -14,15 +14,15 @@ function setUp(highWaterMark?: number) {
 
 test('what is pushed in one turn leaves in one write', async () => {
   const { wire, output, text } = setUp();
-  output.push(Buffer.from('a'));
-  output.push(Buffer.from('b'));
+  output.bytes(Buffer.from('a'));
+  output.bytes(Buffer.from('b'));
   assert.equal(wire.writes, 0);
   assert.equal(output.waitingBytes, 2);
   await turn();
   assert.equal(wire.writes, 1);
   assert.equal(text(), 'ab');
   assert.equal(output.waitingBytes, 0);
-  output.push(Buffer.from('c'));
+  output.bytes(Buffer.from('c'));
   await turn();
   assert.equal(wire.writes, 2);
   assert.equal(text(), 'abc');
@@ -31,7 +31,7 @@ test('what is pushed in one turn leaves in one write', async () => {
 test('large chunks are not copied, and leave in one write as well', async () => {
   const { wire, output, chunks } = setUp();
   const large: Buffer[] = [Buffer.alloc(9), Buffer.alloc(20_000), Buffer.alloc(20_000)];
-  for (const chunk of large) output.push(chunk);
+  for (const chunk of large) output.bytes(chunk);
   await turn();
   assert.equal(wire.writes, 1);
   assert.deepEqual(
@@ -42,7 +42,7 @@ test('large chunks are not copied, and leave in one write as well', async () => 
 
 test('`flush` sends at once, and nothing twice', async () => {
   const { wire, output, text } = setUp();
-  output.push(Buffer.from('a'));
+  output.bytes(Buffer.from('a'));
   output.flush();
   assert.equal(text(), 'a');
   output.flush();
@@ -52,9 +52,9 @@ test('`flush` sends at once, and nothing twice', async () => {
 
 test('it is full at 64 KiB, and says when there is room', async () => {
   const { output, rooms } = setUp(1 << 20);
-  output.push(Buffer.alloc((64 << 10) - 1));
+  output.bytes(Buffer.alloc((64 << 10) - 1));
   assert.equal(output.full, false);
-  output.push(Buffer.alloc(1));
+  output.bytes(Buffer.alloc(1));
   assert.equal(output.full, true);
   assert.equal(rooms(), 0);
   await turn();
@@ -65,12 +65,12 @@ test('it is full at 64 KiB, and says when there is room', async () => {
 test('it is full while the transport is', async () => {
   const { wire, output, rooms, text } = setUp(10);
   wire.block();
-  output.push(Buffer.alloc(11, 'x'));
+  output.bytes(Buffer.alloc(11, 'x'));
   assert.equal(output.full, false);
   await turn();
   assert.equal(output.full, true);
   assert.equal(output.waitingBytes, 11);
-  output.push(Buffer.from('small frames go on'));
+  output.bytes(Buffer.from('small frames go on'));
   await turn();
   assert.equal(output.waitingBytes, 29);
   assert.equal(rooms(), 0);
@@ -84,7 +84,7 @@ test('it is full while the transport is', async () => {
 test('what several chunks have filled is full as well, and empties again', async () => {
   const { wire, output, rooms } = setUp(10);
   wire.block();
-  for (let i = 0; i < 5; i++) output.push(Buffer.alloc(20_000));
+  for (let i = 0; i < 5; i++) output.bytes(Buffer.alloc(20_000));
   assert.equal(output.full, true);
   await turn();
   assert.equal(output.full, true);
@@ -99,10 +99,10 @@ test('a transport that has ended is not written to', async () => {
   for (const end of ['end', 'destroy'] as const) {
     const { wire, output, text } = setUp();
     wire.on('error', (error) => assert.fail(error));
-    output.push(Buffer.from('a'));
+    output.bytes(Buffer.from('a'));
     wire[end]();
     output.flush();
-    output.push(Buffer.from('b'));
+    output.bytes(Buffer.from('b'));
     await turn();
     assert.equal(text(), '');
     assert.equal(output.waitingBytes, 0);

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { settings } from '../../test/support/doubles/http2_peer.ts';
 import { ConnectionError } from './connection_error.ts';
 import { ErrorCode } from './error_code.ts';
-import { newPeerSettings, readSettings, settingsFrame } from './settings.ts';
+import { newPeerSettings, readSettings, settingsPayload } from './settings.ts';
 
 const payload = (...pairs: [id: number, value: number][]) => settings(...pairs).subarray(9);
 const code = (code: number) => (error: unknown) => error instanceof ConnectionError && error.code === code;
@@ -40,6 +40,6 @@ test('half a setting ends the connection', () => {
 
 test('ours say what is given', () => {
   const all = { enablePush: false, maxConcurrentStreams: 7, initialWindowBytes: 8, maxHeaderListBytes: 9 } as const;
-  assert.deepEqual(settingsFrame(all), settings([2, 0], [3, 7], [4, 8], [6, 9]));
-  assert.deepEqual(settingsFrame({ initialWindowBytes: 0 }), settings([4, 0]));
+  assert.deepEqual(settingsPayload(all), payload([2, 0], [3, 7], [4, 8], [6, 9]));
+  assert.deepEqual(settingsPayload({ initialWindowBytes: 0 }), payload([4, 0]));
 });

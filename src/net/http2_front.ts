@@ -68,6 +68,8 @@ const MAX_STREAMS = 10_000;
 const MAX_HEADER_LIST_BYTES = 1 << 20;
 /** Fields in one list. */
 const MAX_HEADER_PAIRS = 4096;
+/** An agent begins with a handful of streams, kubectl with a hundred; a stranger may not have thousands wait for us. */
+const STRANGER_STREAMS = 250;
 /**
  * Every call that is cancelled, and every call that ends before its client is done, costs the client a reset: busy agents have
  * thousands. Strangers have none.
@@ -120,6 +122,7 @@ export function createHttp2Front(
           connectionWindowBytes: windows === undefined ? 4 * SMALL_WINDOW_BYTES : CONNECTION_WINDOW_BYTES,
           heldBytes: HELD_BYTES,
           maxStreams,
+          strangerStreams: STRANGER_STREAMS,
           headerList: { bytes: limits?.headerBytes ?? MAX_HEADER_LIST_BYTES, pairs: MAX_HEADER_PAIRS },
           flood: FLOOD,
           trustedFlood: TRUSTED_FLOOD,

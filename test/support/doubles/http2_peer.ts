@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http2';
 import { Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
 import { Connection, type ConnectionHandler, type ConnectionOptions } from '../../../src/http2/connection.ts';
-import { CLIENT_PREFACE, Flag, FrameType, newFrame } from '../../../src/http2/frame.ts';
+import { CLIENT_PREFACE, Flag, FrameType } from '../../../src/http2/frame.ts';
 import { FrameReader } from '../../../src/http2/frame_reader.ts';
 import { HpackDecoder } from '../../../src/http2/hpack/decoder.ts';
 import { encodeHeaders } from '../../../src/http2/hpack/encoder.ts';
@@ -69,9 +69,12 @@ export interface Frame {
 const NAMES = new Map<number, string>(Object.entries(FrameType).map(([name, type]) => [type, name]));
 
 export function frame(type: number, flags: number, streamId: number, payload: Uint8Array = Buffer.alloc(0)): Buffer {
-  const whole = newFrame(type, flags, streamId, payload.length);
-  whole.set(payload, 9);
-  return whole;
+  const head = Buffer.alloc(9);
+  head.writeUIntBE(payload.length, 0, 3);
+  head[3] = type;
+  head[4] = flags;
+  head.writeUInt32BE(streamId, 5);
+  return Buffer.concat([head, payload]);
 }
 
 export function number(value: number): Buffer {
