@@ -94,6 +94,32 @@ function interleaved({ messages, turns }: Conversation, role: Role): Buffer[] {
   return [...all, ...queues.flat()];
 }
 
+/** Frames that are lost, come twice or elsewhere, or mean something else. */
+const mistakes = fc.array(
+  fc.record({
+    at: fc.nat({ max: 40 }),
+    how: fc.constantFrom('lose', 'repeat', 'move', 'flag', 'stream'),
+    to: fc.nat({ max: 40 }),
+  }),
+  { maxLength: 4 },
+);
+type Mistake = { readonly at: number; readonly how: string; readonly to: number };
+
+function mistaken(frames: readonly Buffer[], list: readonly Mistake[]): Buffer[] {
+  const result = frames.map((each) => Buffer.from(each));
+  for (const { at, how, to } of list) {
+    const i = at % (result.length || 1);
+    const each = result[i];
+    if (each === undefined) continue;
+    if (how === 'lose') result.splice(i, 1);
+    else if (how === 'repeat') result.splice(to % result.length, 0, each);
+    else if (how === 'move') result.splice(to % result.length, 0, ...result.splice(i, 1));
+    else if (how === 'flag') each[4] = each[4]! ^ (1 << (to % 8));
+    else each[8] = to % 12;
+  }
+  return result;
+}
+
 const start = (role: Role) =>
   Buffer.concat([role === 'server' ? CLIENT_PREFACE : Buffer.alloc(0), settings(), settingsAck()]);
 
@@ -178,10 +204,15 @@ async function anotherWorks(): Promise<void> {
 /** Plays it all: a piece arrives, something is done, and so on. */
 async function play(role: Role, pieces: readonly Buffer[], list: readonly Deed[], requests: number): Promise<void> {
   const peer = new FramePeer(role, { streamWindowBytes: 20_000, connectionWindowBytes: 70_000 });
-  peer.onRequest = (heard) => heard.stream.open(heard);
-  const asked = Array.from({ length: role === 'client' ? requests : 0 }, () => {
-    const heard = new HeardStream(peer.connection.request({ ...REQUEST }));
+  let begun = 0;
+  const open = (heard: HeardStream) => {
     heard.stream.open(heard);
+    if (begun++ % 3 > 0) heard.stream.resume();
+  };
+  peer.onRequest = open;
+  const asked = Array.from({ length: role === 'client' ? requests : 0 }, () => {
+    const heard = new HeardStream(peer.connection.request(REQUEST));
+    open(heard);
     return heard;
   });
   const streams = () => (role === 'server' ? peer.streams : asked);
@@ -236,10 +267,10 @@ fuzz(
 
 fuzz(
   'a damaged conversation ends each stream once',
-  fc.record({ role, conversation, cuts, damages: damages(6), deeds }),
-  async ({ role, conversation, cuts, damages, deeds }) => {
-    const whole = damaged(Buffer.concat(interleaved(conversation, role)), damages);
-    await play(role, [start(role), ...cut(whole, cuts)], deeds, conversation.messages.length);
+  fc.record({ role, conversation, mistakes, cuts, damages: damages(1), deeds }),
+  async ({ role, conversation, mistakes, cuts, damages, deeds }) => {
+    const whole = damaged(Buffer.concat(mistaken(interleaved(conversation, role), mistakes)), damages);
+    await play(role, [start(role), ...cut(whole, [...cuts, 0.1, 0.3, 0.6])], deeds, conversation.messages.length);
   },
 );
 
