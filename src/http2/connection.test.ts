@@ -119,6 +119,7 @@ describe('frames that break the rules', () => {
       ErrorCode.StreamClosed,
       [headers(1, REQUEST, true), reset(1, 8), headers(1, REQUEST)],
     ],
+    ['a request behind a later one', ErrorCode.ProtocolError, [headers(3, REQUEST), headers(1, REQUEST)]],
     [
       'a block that is none',
       ErrorCode.CompressionError,
@@ -1049,6 +1050,11 @@ describe('the end', () => {
     closing.wire.destroy();
     await turn();
     assert.equal(closing.clock.pendingTimers, 0);
+    const lingering = await server();
+    await lingering.send(headers(1, REQUEST));
+    lingering.streams[0]?.stream.sendHeaders(ANSWER, true);
+    lingering.connection.destroy();
+    assert.equal(lingering.clock.pendingTimers, 0);
     const late = await client();
     late.wire.block();
     late.connection.close();

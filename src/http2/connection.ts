@@ -483,6 +483,8 @@ export class Connection implements FrameSink {
     if (streamId <= this.#lastStreamId) {
       if (this.#endedByPeer.includes(streamId))
         throw new ConnectionError(ErrorCode.StreamClosed, 'this stream has ended');
+      if (list?.[0]?.startsWith(':') === true)
+        throw new ConnectionError(ErrorCode.ProtocolError, 'streams begin in the order of their numbers');
       return; // else we have ended it, and these trailers were under way
     }
     this.#lastStreamId = streamId;
