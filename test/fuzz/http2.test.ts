@@ -1,7 +1,9 @@
 // Connections of HTTP/2, from either side: whatever a peer sends, in whatever pieces, and whatever is done with its streams meanwhile.
 import assert from 'node:assert/strict';
+import { performServerHandshake } from 'node:http2';
 import fc from 'fast-check';
 import { CLIENT_PREFACE, Flag, FrameType } from '../../src/http2/frame.ts';
+import { FrameReader } from '../../src/http2/frame_reader.ts';
 import { encodeHeaders } from '../../src/http2/hpack/encoder.ts';
 import {
   FramePeer,
@@ -13,6 +15,7 @@ import {
   settings,
   settingsAck,
   turn,
+  Wire,
 } from '../support/doubles/http2_peer.ts';
 import { fuzz } from './lib/fuzz.ts';
 import { bytes, cut, cuts, damaged, damages } from './lib/inputs.ts';
@@ -35,7 +38,9 @@ interface Message {
   readonly cut: number;
 }
 
-const fields = fc.dictionary(fc.stringMatching(/^x-[a-z]{1,3}$/), fc.stringMatching(/^[ -~]{0,30}$/), { maxKeys: 4 });
+const fields = fc.dictionary(fc.stringMatching(/^x-[a-z]{1,3}$/), fc.stringMatching(/^([!-~][ -~]{0,20}[!-~])?$/), {
+  maxKeys: 4,
+});
 const message: fc.Arbitrary<Message> = fc.record({
   fields,
   pieces: fc.array(fc.record({ body: bytes(2000), padding: fc.constantFrom(0, 0, 0, 1, 5, 200) }), { maxLength: 5 }),
@@ -103,6 +108,8 @@ const mistakes = fc.array(
   }),
   { maxLength: 4 },
 );
+/** Not that of priorities: what is left of a block may be anything then, and nghttp2 is particular about its fields. */
+const FLAGS = [Flag.EndStream, Flag.EndHeaders, Flag.Padded, 2];
 type Mistake = { readonly at: number; readonly how: string; readonly to: number };
 
 function mistaken(frames: readonly Buffer[], list: readonly Mistake[]): Buffer[] {
@@ -114,7 +121,7 @@ function mistaken(frames: readonly Buffer[], list: readonly Mistake[]): Buffer[]
     if (how === 'lose') result.splice(i, 1);
     else if (how === 'repeat') result.splice(to % result.length, 0, each);
     else if (how === 'move') result.splice(to % result.length, 0, ...result.splice(i, 1));
-    else if (how === 'flag') each[4] = each[4]! ^ (1 << (to % 8));
+    else if (how === 'flag') each[4] = each[4]! ^ FLAGS[to % FLAGS.length]!;
     else each[8] = to % 12;
   }
   return result;
@@ -299,5 +306,83 @@ fuzz(
   async ({ role, frames, cuts, deeds, greeted }) => {
     const whole = Buffer.concat([greeted ? start(role) : Buffer.alloc(0), ...frames]);
     await play(role, cut(whole, cuts), deeds, OPTIONS.maxStreams);
+  },
+);
+
+/** What came whole, stream by stream, and whether any mistake was noticed: by RST_STREAM or by the connection's end. */
+interface Outcome {
+  readonly whole: Map<number, { body: string; trailers: string }>;
+  readonly noticed: boolean;
+}
+
+const textOf = (list: object) => JSON.stringify(Object.entries(list).sort());
+
+/** What node:http2, which is nghttp2, makes of it. */
+async function nodes(pieces: readonly Buffer[]): Promise<Outcome> {
+  const wire = new Wire();
+  const whole: Outcome['whole'] = new Map();
+  let noticed = false;
+  const reader = new FrameReader({
+    begun(type) {
+      if (type === FrameType.RstStream || type === FrameType.GoAway) noticed = true;
+      return false;
+    },
+    data() {},
+    frame() {},
+    frameTooLong() {},
+  });
+  wire.onWrite = (chunk) => reader.push(chunk);
+  const session = performServerHandshake(wire, { streamResetBurst: 1e6, settings: { initialWindowSize: 1 << 20 } });
+  session.on('error', () => {});
+  session.on('stream', (stream) => {
+    const chunks: Buffer[] = [];
+    let trailers = '[]';
+    stream.on('error', () => {});
+    stream.on('trailers', (list) => {
+      trailers = textOf(list);
+    });
+    stream.on('data', (chunk: Buffer) => chunks.push(chunk));
+    stream.on('end', () => whole.set(stream.id ?? 0, { body: Buffer.concat(chunks).toString('hex'), trailers }));
+  });
+  for (const piece of pieces) {
+    wire.arrive(piece);
+    await turn();
+  }
+  for (let i = 0; i < 20; i++) await turn();
+  const outcome = { whole: new Map(whole), noticed: noticed || session.destroyed }; // destroyed streams end as well
+  session.destroy();
+  wire.destroy();
+  return outcome;
+}
+
+async function ours(pieces: readonly Buffer[]): Promise<Outcome> {
+  const peer = new FramePeer('server', { streamWindowBytes: 1 << 20, maxStreams: 100 });
+  const whole: Outcome['whole'] = new Map();
+  peer.onRequest = (heard) => {
+    let trailers = '[]';
+    heard.trailers = (list) => {
+      trailers = textOf(list);
+    };
+    heard.on = (word) => {
+      if (word !== 'ended') return;
+      whole.set(heard.stream.id, { body: Buffer.concat(heard.bytes).toString('hex'), trailers });
+    };
+    heard.listen();
+  };
+  for (const piece of pieces) await peer.send(piece);
+  const noticed = peer.connection.destroyed || peer.frames.some(({ type }) => type === FrameType.RstStream);
+  peer.connection.destroy();
+  return { whole, noticed };
+}
+
+fuzz(
+  'the mistakes that node notices in a conversation we notice as well, and what has none is the same to us',
+  fc.record({ conversation, mistakes, cuts }),
+  async ({ conversation, mistakes, cuts }) => {
+    const all = Buffer.concat(mistaken(interleaved(conversation, 'server'), mistakes));
+    const pieces = [start('server'), ...cut(all, cuts)];
+    const [theirs, mine] = [await nodes(pieces), await ours(pieces)];
+    if (theirs.noticed) assert.ok(mine.noticed);
+    else if (!mine.noticed) assert.deepEqual(mine.whole, theirs.whole);
   },
 );
