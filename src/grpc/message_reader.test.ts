@@ -170,19 +170,38 @@ test('a compressed message may be empty, in either way to be so', () => {
 });
 
 test('a bomb is refused, and so is what is no gzip', () => {
-  const cases: [Buffer, StatusCode][] = [
-    [gzipSync(Buffer.alloc(USUAL_MESSAGES.maxBytes + 1)), StatusCode.ResourceExhausted],
-    [Buffer.from('this is no gzip data at all\x04\0\0\0'), StatusCode.Internal],
-    [Buffer.from('short'), StatusCode.Internal],
+  const { ResourceExhausted, Internal } = StatusCode;
+  const decompress = 'grpc: failed to decompress the received message:';
+  const cases: [Buffer, StatusCode, string][] = [
+    [
+      gzipSync(Buffer.alloc(USUAL_MESSAGES.maxBytes + 1)),
+      ResourceExhausted,
+      'grpc: received message after decompression larger than max (4194305 vs. 4194304)',
+    ],
+    [Buffer.from('this is no gzip data at all'), Internal, `${decompress} gzip: invalid header`],
+    [Buffer.from('short'), Internal, `${decompress} unexpected EOF`],
   ];
-  for (const [data, code] of cases) {
+  for (const [data, code, message] of cases) {
     const { reader, messages, failures } = setUp();
     const prefix = Buffer.from([1, 0, 0, 0, 0]);
     prefix.writeUInt32BE(data.length, 1);
     reader.push(Buffer.concat([prefix, data]));
     assert.deepEqual(messages, []);
-    assert.equal(failures[0]?.code, code);
+    assert.deepEqual(failures, [{ code, message }]);
   }
+});
+
+test('nothing is inflated where compression was not announced', () => {
+  const failures: GrpcStatus[] = [];
+  const messages: string[] = [];
+  const handler = {
+    messageRead: (payload: Buffer) => messages.push(String(payload)),
+    readFailed: (status: GrpcStatus) => failures.push(status),
+  };
+  new MessageReader(handler, USUAL_MESSAGES, false).push(three);
+  assert.deepEqual(messages, ['one']);
+  const message = 'grpc: compressed flag set with identity or empty encoding';
+  assert.deepEqual(failures, [{ code: StatusCode.Internal, message }]);
 });
 
 test('a message in many small parts is joined once', () => {

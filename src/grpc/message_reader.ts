@@ -37,6 +37,7 @@ const CRUMB_BYTES = 512;
 export class MessageReader {
   readonly #handler: MessageHandler;
   readonly #limit: MessageLimit;
+  readonly #mayBeCompressed: boolean;
   /** Bytes that are no whole message yet; joined only when they are, so that a message costs one copy at the most. */
   #parts = NO_PARTS;
   #partsBytes = 0;
@@ -49,9 +50,11 @@ export class MessageReader {
   #failed = false;
   #passOn: ((bytes: Buffer) => void) | undefined;
 
-  constructor(handler: MessageHandler, limit: MessageLimit = USUAL_MESSAGES) {
+  /** @param mayBeCompressed whether the other side has said, in `grpc-encoding`, that it compresses */
+  constructor(handler: MessageHandler, limit: MessageLimit = USUAL_MESSAGES, mayBeCompressed = true) {
     this.#handler = handler;
     this.#limit = limit;
+    this.#mayBeCompressed = mayBeCompressed;
   }
 
   /** True when what was pushed ended in the middle of a message, or is held back by a pause. */
@@ -166,6 +169,10 @@ export class MessageReader {
       this.#fail(StatusCode.Internal, `grpc: received unexpected payload format ${flag}`);
       return;
     }
+    if (!this.#mayBeCompressed) {
+      this.#fail(StatusCode.Internal, 'grpc: compressed flag set with identity or empty encoding');
+      return;
+    }
     if (payload.length === 0) {
       this.#handler.messageRead(payload);
       return;
@@ -177,8 +184,8 @@ export class MessageReader {
       const announced = payload.readUInt32LE(payload.length - 4);
       const bytes = announced > maxBytes ? announced : maxBytes + 1;
       this.#tooLarge(`grpc: received message after decompression larger than max (${bytes} vs. ${maxBytes})`);
-    } else if (inflated === 'corrupt') {
-      this.#fail(StatusCode.Internal, 'grpc: failed to decompress the received message: the gzip data is corrupt');
+    } else if (typeof inflated === 'string') {
+      this.#fail(StatusCode.Internal, `grpc: failed to decompress the received message: ${inflated}`);
     } else this.#handler.messageRead(inflated);
   }
 

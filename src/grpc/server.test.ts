@@ -96,6 +96,23 @@ test('what is no gRPC gets an answer of HTTP', () => {
   assert.deepEqual(calls, []);
 });
 
+test('a timeout that is none is refused before anything is asked', () => {
+  const { ask, calls } = setUp();
+  for (const path of ['/pkg.Service/Method', '/pkg.Other/Method']) {
+    const { stream } = ask(path, { 'grpc-timeout': 'later', 'content-type': 'application/grpc+proto' });
+    assert.deepEqual(stream.sent, ['headers']);
+    assert.deepEqual(stream.trailers, {
+      ':status': 400,
+      'content-type': 'application/grpc+proto',
+      'grpc-status': '13',
+      'grpc-message': 'malformed grpc-timeout: transport: timeout unit is not recognized: "later"',
+    });
+  }
+  assert.deepEqual(calls, []);
+  ask('/pkg.Service/Method', { 'grpc-timeout': '5S' });
+  assert.equal(calls.length, 1);
+});
+
 test('a compression that is not there is refused', () => {
   const { ask } = setUp();
   const { status } = ask('/pkg.Service/Method', { 'grpc-encoding': 'snappy' });

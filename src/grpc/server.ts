@@ -10,6 +10,7 @@ import { StatusCode } from '../runtime/status_code.ts';
 import { type MessageLimit, USUAL_MESSAGES } from './message_reader.ts';
 import { type CallServer, type CallSession, type CallStream, ServerCall } from './server_call.ts';
 import { statusOf, unknownMethod } from './status.ts';
+import { malformedTimeout, statusTrailers } from './status_wire.ts';
 
 /** One method of the data plane. */
 export interface Method {
@@ -50,6 +51,13 @@ export function createGrpcServer(
     const refusal = refuseAsHttp(headers);
     if (refusal !== undefined) {
       stream.sendHeaders({ ':status': refusal }, true);
+      return;
+    }
+    const timeout = headers['grpc-timeout'];
+    const malformed = typeof timeout === 'string' ? malformedTimeout(timeout) : undefined;
+    if (malformed !== undefined) {
+      const contentType = headers['content-type'];
+      stream.sendHeaders({ ':status': 400, 'content-type': contentType, ...statusTrailers(malformed) }, true);
       return;
     }
     const path = headers[':path'] ?? '';

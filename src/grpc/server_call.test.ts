@@ -34,11 +34,22 @@ function setUp(more: { compress?: boolean; headers?: Record<string, string> } = 
 const failed = { code: StatusCode.NotFound, message: 'für %' };
 
 test('requests arrive in order, and then their end', () => {
-  const { stream, heard, receive } = setUp();
+  const { stream, heard, receive } = setUp({ headers: { 'grpc-encoding': 'gzip' } });
   receive();
   stream.receive(Buffer.concat([frame(Buffer.from('a')), frame(Buffer.from('b'), { gzip: true })]));
   stream.receiveEnd();
   assert.deepEqual(heard, ['request a', 'request b', 'done']);
+});
+
+test('nothing is inflated for a client that has not said that it compresses', () => {
+  for (const headers of [{}, { 'grpc-encoding': 'identity' }]) {
+    const { stream, heard, receive } = setUp({ headers });
+    receive();
+    stream.receive(Buffer.concat([frame(Buffer.from('a')), frame(Buffer.from('b'), { gzip: true })]));
+    assert.deepEqual(heard, ['request a', 'cancelled']);
+    assert.equal(stream.trailers?.['grpc-status'], '13');
+    assert.equal(stream.trailers?.['grpc-message'], 'grpc: compressed flag set with identity or empty encoding');
+  }
 });
 
 test('headers leave with the first message, trailers with the end', () => {

@@ -111,7 +111,7 @@ export class ServerCall implements MessageHandler, StreamSink {
     this.path = path;
     this.compress = compress;
     this.#server = server;
-    this.#reader = new MessageReader(this, server.messages);
+    this.#reader = new MessageReader(this, server.messages, this.clientCompresses);
     stream.open(this);
   }
 

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { AppError } from '../runtime/app_error.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { OK, statusOf, statusText } from './status.ts';
-import { encodeGrpcMessage, parseGrpcTimeout, statusTrailers } from './status_wire.ts';
+import { encodeGrpcMessage, malformedTimeout, parseGrpcTimeout, statusTrailers } from './status_wire.ts';
 
 test('a status has its message in the trailers, also an empty one', () => {
   assert.deepEqual(statusTrailers(OK), { 'grpc-status': '0', 'grpc-message': '' });
@@ -60,6 +60,24 @@ test('a timeout is a number of at most eight digits with its unit', () => {
     ['5S ', undefined],
   ];
   for (const [value, ms] of cases) assert.equal(parseGrpcTimeout(value), ms, `${value}`);
+});
+
+test('a timeout that is none is told in the words of gRPC servers in Go', () => {
+  const cases: [string, string][] = [
+    ['', 'transport: timeout string is too short: ""'],
+    ['S', 'transport: timeout string is too short: "S"'],
+    ['123456789S', 'transport: timeout string is too long: "123456789S"'],
+    ['5s', 'transport: timeout unit is not recognized: "5s"'],
+    ['5 "', 'transport: timeout unit is not recognized: "5 \\""'],
+    ['xS', 'strconv.ParseInt: parsing "x": invalid syntax'],
+  ];
+  for (const [value, what] of cases) {
+    assert.deepEqual(malformedTimeout(value), {
+      code: StatusCode.Internal,
+      message: `malformed grpc-timeout: ${what}`,
+    });
+  }
+  assert.equal(malformedTimeout('5S'), undefined);
 });
 
 test('a status is shown as Go programs show it', () => {

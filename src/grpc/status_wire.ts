@@ -1,4 +1,5 @@
 import type { OutgoingHttpHeaders } from 'node:http2';
+import { StatusCode } from '../runtime/status_code.ts';
 import type { GrpcStatus } from './status.ts';
 
 /** Encoded. nginx takes 4 KiB of headers from gRPC servers, GitLab's gRPC library 8. */
@@ -54,10 +55,26 @@ export function decodeGrpcMessage(encoded: string): string {
   }
 }
 
+/** Eight digits and a unit. */
+const MAX_TIMEOUT = 9;
 const TIMEOUT_UNITS_MS: Record<string, number> = { H: 3_600_000, M: 60_000, S: 1000, m: 1, u: 1e-3, n: 1e-6 };
 
-/** `grpc-timeout` in milliseconds; undefined if there is none or it is malformed (which counts as none). */
+/** `grpc-timeout` in milliseconds; undefined if there is none or it is malformed (which `malformedTimeout` tells). */
 export function parseGrpcTimeout(value: string | undefined): number | undefined {
   const parts = value === undefined ? null : /^(\d{1,8})([HMSmun])$/.exec(value);
   return parts === null ? undefined : Number(parts[1]) * TIMEOUT_UNITS_MS[parts[2]!]!;
+}
+
+/** How a call is refused whose `grpc-timeout` is none, in the words of gRPC servers in Go; undefined if it is one. */
+export function malformedTimeout(value: string): GrpcStatus | undefined {
+  if (parseGrpcTimeout(value) !== undefined) return undefined;
+  return { code: StatusCode.Internal, message: `malformed grpc-timeout: ${whatIsWrong(value)}` };
+}
+
+function whatIsWrong(value: string): string {
+  const shown = JSON.stringify(value);
+  if (value.length < 2) return `transport: timeout string is too short: ${shown}`;
+  if (value.length > MAX_TIMEOUT) return `transport: timeout string is too long: ${shown}`;
+  if (!Object.hasOwn(TIMEOUT_UNITS_MS, value.at(-1)!)) return `transport: timeout unit is not recognized: ${shown}`;
+  return `strconv.ParseInt: parsing ${JSON.stringify(value.slice(0, -1))}: invalid syntax`;
 }

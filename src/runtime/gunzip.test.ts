@@ -43,13 +43,30 @@ test('more than the limit is refused, whether its size says so or not', () => {
   const bomb = gzipSync(Buffer.alloc(LIMIT + 1));
   assert.equal(gunzip(bomb, LIMIT), 'too large');
   for (const size of [0, 1, 1000, LIMIT])
-    assert.ok(['too large', 'corrupt'].includes(String(gunzip(withAnnouncedSize(bomb, size), LIMIT))));
+    assert.ok(['too large', 'gzip: invalid checksum'].includes(String(gunzip(withAnnouncedSize(bomb, size), LIMIT))));
 });
 
 test('a size that does not agree with the content makes it corrupt', () => {
   const member = gzipSync('some content');
-  for (const size of [0, 1, 11, 13, 500]) assert.equal(gunzip(withAnnouncedSize(member, size), LIMIT), 'corrupt');
-  assert.equal(gunzip(withAnnouncedSize(member, LIMIT), LIMIT), 'corrupt', 'more than any compression reaches');
+  const corrupt = 'gzip: invalid checksum';
+  for (const size of [0, 1, 11, 13, 500]) assert.equal(gunzip(withAnnouncedSize(member, size), LIMIT), corrupt);
+  assert.equal(gunzip(withAnnouncedSize(member, LIMIT), LIMIT), corrupt, 'more than any compression reaches');
+});
+
+test('what is corrupt is told in the words of Go’s gzip', () => {
+  const member = gzipSync('some content');
+  const flipped = (at: number) => {
+    const damaged = Buffer.from(member);
+    damaged[at]! ^= 0xff;
+    return gunzip(damaged, LIMIT);
+  };
+  assert.equal(gunzip(Buffer.from('this is no gzip at all'), LIMIT), 'gzip: invalid header');
+  for (const at of [0, 1, 2]) assert.equal(flipped(at), 'gzip: invalid header', `byte ${at}`);
+  assert.equal(flipped(10), 'flate: corrupt input', 'the type of the first block');
+  assert.equal(flipped(member.length - 5), 'gzip: invalid checksum');
+  for (const length of [1, 9, 10, 19, member.length - 1])
+    assert.equal(gunzip(member.subarray(0, length), LIMIT), 'unexpected EOF', `${length} bytes`);
+  assert.equal(gunzip(Buffer.concat([member, Buffer.from('not a member\0\0\0\0')]), LIMIT), 'gzip: invalid header');
 });
 
 test('two members are one message', () => {
@@ -76,7 +93,7 @@ test('a member whose header does not even end is no empty one', () => {
   const member = gzipSync('');
   member[3] = 8; // a name follows, and nothing ends it
   member.fill('n', 10, member.length - 4);
-  assert.equal(gunzip(member, LIMIT), 'corrupt');
+  assert.equal(gunzip(member, LIMIT), 'unexpected EOF');
 });
 
 test('damaged content never passes for the original', () => {

@@ -29,8 +29,16 @@ interface Inflater {
   state: Uint32Array;
 }
 
+/** What is wrong with data that cannot be inflated, in the words of Go's gzip, which peers are used to. */
+export type Corruption = 'unexpected EOF' | 'gzip: invalid header' | 'gzip: invalid checksum' | 'flate: corrupt input';
+
 /** Why a message could not be inflated. */
-export type GunzipFailure = 'too large' | 'corrupt';
+export type GunzipFailure = 'too large' | Corruption;
+
+/** The part of a header that every member has. */
+const HEADER_BYTES = 10;
+/** Two bytes that say gzip, and one that says deflate. */
+const MAGIC = [0x1f, 0x8b, 8] as const;
 
 /** A gzip member has at least a header of ten bytes, an empty deflate block and a trailer of eight. */
 const SMALLEST_MEMBER = 20;
@@ -45,10 +53,12 @@ let handleFailed = false;
  * bomb is refused before anything is inflated.
  */
 export function gunzip(data: Buffer, maxBytes: number): Buffer | GunzipFailure {
-  if (data.length < SMALLEST_MEMBER) return 'corrupt';
+  if (data.length < HEADER_BYTES) return 'unexpected EOF';
+  if (data[0] !== MAGIC[0] || data[1] !== MAGIC[1] || data[2] !== MAGIC[2]) return 'gzip: invalid header';
+  if (data.length < SMALLEST_MEMBER) return gunzipCarefully(data, 0, maxBytes);
   const size = data.readUInt32LE(data.length - 4);
   if (size > maxBytes) return 'too large';
-  if (size > data.length * BEST_RATIO) return 'corrupt';
+  if (size > data.length * BEST_RATIO) return 'gzip: invalid checksum';
   if (inflater === null) inflater = openInflater();
   if (inflater !== undefined) {
     // One byte more than announced: an inflater that has filled its output may not have looked at the trailer.
@@ -66,7 +76,25 @@ function gunzipCarefully(data: Buffer, size: number, maxBytes: number): Buffer |
   try {
     return gunzipSync(data, { chunkSize: Math.max(64, size + 1), maxOutputLength: maxBytes });
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE' ? 'too large' : 'corrupt';
+    const { code, message } = error as NodeJS.ErrnoException;
+    if (code === 'ERR_BUFFER_TOO_LARGE') return 'too large';
+    return code === 'Z_BUF_ERROR' ? 'unexpected EOF' : corruptionOf(message);
+  }
+}
+
+/** What zlib's text means. Where in the data it is, as Go says behind its last one, zlib does not tell. */
+function corruptionOf(message: string): Corruption {
+  switch (message) {
+    case 'incorrect header check':
+    case 'unknown header flags set':
+    case 'unknown compression method':
+    case 'header crc mismatch':
+      return 'gzip: invalid header';
+    case 'incorrect data check':
+    case 'incorrect length check':
+      return 'gzip: invalid checksum';
+    default:
+      return 'flate: corrupt input';
   }
 }
 

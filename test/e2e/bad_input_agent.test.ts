@@ -182,8 +182,21 @@ describe('bad input on the agent port', () => {
       const zipped = gzipSync(Buffer.alloc(1000, 'a'));
       zipped.writeUInt32LE(10, zipped.length - 4);
       assert.notEqual((await statusOf(envelopeOf(zipped, 1), true)).code, 0);
-      assert.notEqual((await statusOf(envelopeOf(Buffer.from('this is no gzip at all'), 1), true)).code, 0);
-      assert.notEqual((await statusOf(envelopeOf(gzipSync(Buffer.alloc(1000)).subarray(0, 15), 1), true)).code, 0);
+      const failed = (why: string) => ({
+        code: 13,
+        message: `grpc: failed to decompress the received message: ${why}`,
+      });
+      const none = envelopeOf(Buffer.from('this is no gzip at all'), 1);
+      assert.deepEqual(await statusOf(none, true), failed('gzip: invalid header'));
+      const cutOff = envelopeOf(gzipSync(Buffer.alloc(1000)).subarray(0, 15), 1);
+      assert.deepEqual(await statusOf(cutOff, true), failed('unexpected EOF'));
+    });
+
+    test('a compressed message of one who has not said that he compresses', async () => {
+      assert.deepEqual(await statusOf(envelopeOf(gzipSync(registration()), 1)), {
+        code: 13,
+        message: 'grpc: compressed flag set with identity or empty encoding',
+      });
     });
 
     test('fewer bytes than the prefix says, then the end', async () => {
@@ -196,6 +209,16 @@ describe('bad input on the agent port', () => {
       const call = connection.call(registerPath, { headers: { 'grpc-encoding': 'br' } });
       call.halfClose();
       assert.equal((await call.status).code, 12);
+    });
+
+    test('a timeout that is none', async () => {
+      const call = connection.call(registerPath, { headers: { 'grpc-timeout': 'later' } });
+      call.halfClose();
+      assert.deepEqual(await within('the status', 10_000, call.status), {
+        code: 13,
+        message: 'malformed grpc-timeout: transport: timeout unit is not recognized: "later"',
+      });
+      assert.equal((await call.headers)[':status'], 400);
     });
 
     test('bytes that are no protobuf, text that is no UTF-8', async () => {
