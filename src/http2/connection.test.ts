@@ -391,6 +391,28 @@ describe('requests', () => {
     assert.deepEqual(await peer.sent(), ['Headers 1 end :status 200']);
   });
 
+  test('of strangers beyond fewer, and whoever counts them hears so', async () => {
+    const refused: string[] = [];
+    const limits = { maxStreams: 3, strangerStreams: 1, headerList: { bytes: 200, pairs: 100 } };
+    const peer = await server(limits, { refused: (limit) => void refused.push(limit) });
+    await peer.send(headers(1, REQUEST), headers(3, REQUEST));
+    assert.deepEqual(refused, ['streams']);
+    peer.connection.trust();
+    await peer.send(headers(5, REQUEST), headers(7, REQUEST), headers(9, REQUEST));
+    assert.deepEqual(await peer.sent(), ['RstStream 3 7', 'RstStream 9 7']);
+    assert.equal(peer.streams.length, 3);
+    peer.streams[0]?.stream.reset(8);
+    await peer.send(headers(11, { ...REQUEST, a: 'x'.repeat(200) }));
+    assert.deepEqual(refused, ['streams', 'streams', 'headers']);
+    assert.deepEqual(await peer.sent(), ['RstStream 1 8', `RstStream 11 ${ErrorCode.EnhanceYourCalm}`]);
+    await peer.send(
+      frame(FrameType.Headers, 0, 13, Buffer.alloc(300)),
+      frame(FrameType.Continuation, 0, 13, Buffer.alloc(1)),
+    );
+    assert.deepEqual(refused, ['streams', 'streams', 'headers', 'headers']);
+    await endsWith(peer, ErrorCode.EnhanceYourCalm);
+  });
+
   test('an answer before the end of the request asks the client to stop, after a moment', async () => {
     const peer = await server();
     await peer.send(headers(1, REQUEST), data(1, 'x'));

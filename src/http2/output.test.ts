@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { turn, Wire } from '../../test/support/doubles/http2_peer.ts';
+import { frame, turn, Wire } from '../../test/support/doubles/http2_peer.ts';
+import { seededRandom } from '../../test/support/doubles/seeded_random.ts';
 import { Output } from './output.ts';
 
 function setUp(highWaterMark?: number) {
@@ -107,4 +108,32 @@ test('a transport that has ended is not written to', async () => {
     assert.equal(text(), '');
     assert.equal(output.waitingBytes, 0);
   }
+});
+
+test('frames of all sizes are whole, wherever a turn ends', async () => {
+  const { wire, output, text } = setUp(1 << 30);
+  const random = seededRandom(1);
+  const sizes = [0, 1, 8, 100, 2047, 2048, 2049, 16_383, 16_384];
+  const expected: Buffer[] = [];
+  for (let i = 0; i < 600; i++) {
+    const payload = Buffer.alloc(random.below(3) === 0 ? random.below(600) : sizes[random.below(sizes.length)]!, i);
+    const [type, flags, streamId] = [random.below(10), random.below(256), random.below(2) === 0 ? i : 0x7fff_ffff - i];
+    if (random.below(4) === 0) {
+      output.numberFrame(type, streamId, 0xffff_0000 + i);
+      const number = Buffer.alloc(4);
+      number.writeUInt32BE(0xffff_0000 + i);
+      expected.push(frame(type, 0, streamId, number));
+    } else {
+      output.frame(type, flags, streamId, payload);
+      expected.push(frame(type, flags, streamId, payload));
+      if (payload.length <= 2048) payload.fill(0xee); // a small one was copied
+    }
+    if (random.below(20) === 0) output.flush();
+    if (random.below(20) === 0) await turn();
+    assert.ok(output.waitingBytes >= 0);
+  }
+  await turn();
+  assert.equal(output.waitingBytes, 0);
+  assert.ok(text() === Buffer.concat(expected).toString());
+  assert.ok(wire.writes < 70, `${wire.writes} writes`);
 });

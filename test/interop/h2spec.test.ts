@@ -1,4 +1,4 @@
-// h2spec, where it is given by path (H2SPEC=…): no listener does worse than the bare runtime, and none dies of it.
+// h2spec, where it is given by path (H2SPEC=…): no listener does worse than the runtime's own HTTP/2, and none dies of it.
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -68,9 +68,9 @@ describe('h2spec', { skip, timeout: 240_000 }, () => {
 
   test('the Kubernetes API port', async (t) => {
     const { passed, failed } = await h2spec(server.endpoints.kubernetesApi.port, '/k8s-proxy/x');
-    t.diagnostic(`${passed} passed, bare runtime ${bare.passed}`);
+    t.diagnostic(`${passed} passed, bare runtime ${bare.passed}; failed: ${failed.join('; ')}`);
     assert.deepEqual(
-      failed.filter((name) => ![...bare.failed, ...BOTH_VERSIONS].includes(name)),
+      failed.filter((name) => !BOTH_VERSIONS.includes(name)),
       [],
     );
     assert.ok(passed >= bare.passed, `${passed} passed, of the bare runtime ${bare.passed}`);
@@ -79,9 +79,9 @@ describe('h2spec', { skip, timeout: 240_000 }, () => {
 
   test('the agents’ port', async (t) => {
     const { passed, failed } = await h2spec(server.endpoints.agent.port, '/');
-    t.diagnostic(`${passed} passed, bare runtime ${bare.passed}`);
+    t.diagnostic(`${passed} passed, bare runtime ${bare.passed}; failed: ${failed.join('; ')}`);
     assert.deepEqual(
-      failed.filter((name) => ![...bare.failed, ...AGENT_PORT].includes(name)),
+      failed.filter((name) => !AGENT_PORT.includes(name)),
       [],
     );
     assert.ok(passed >= bare.passed, `${passed} passed, of the bare runtime ${bare.passed}`);
