@@ -376,7 +376,7 @@ export class Connection implements FrameSink {
   #afterPreface(chunk: Buffer): Buffer {
     const start = CLIENT_PREFACE.length - this.#prefaceLeft;
     const length = Math.min(this.#prefaceLeft, chunk.length);
-    if (chunk.compare(CLIENT_PREFACE, start, start + length, 0, length) !== 0) {
+    if (!chunk.subarray(0, length).equals(CLIENT_PREFACE.subarray(start, start + length))) {
       throw new ConnectionError(ErrorCode.ProtocolError, 'this is not HTTP/2');
     }
     this.#prefaceLeft -= length;

@@ -6,7 +6,7 @@ export interface FrameSink {
   begun(type: number, flags: number, streamId: number, length: number): boolean;
   /** A part of the payload of DATA. `end`: the stream ends with it. */
   data(streamId: number, chunk: Buffer, end: boolean): void;
-  /** Any other frame, and DATA that is padded; the payload is a view that ends with the call. */
+  /** Any other frame, and DATA that is padded; the payload is a view that keeps a larger buffer alive. */
   frame(type: number, flags: number, streamId: number, payload: Buffer): void;
   frameTooLong(): void;
 }
