@@ -96,6 +96,24 @@ test('values have no control characters but the tab', () => {
   requestHeaders([...START, 'a', ' \x80\xff" ']);
 });
 
+test('long names and values are looked at, once each', () => {
+  const [name, value] = ['n'.repeat(4000), 'V'.repeat(4000)];
+  requestHeaders([...START, 'a', value, 'b', value, name, 'c', name, value]);
+  malformed([...START, 'a', value, 'b', `${value}\n`]);
+  malformed([...START, name, 'a', `${name}N`, 'b']);
+  malformed([...START, 'a', value, value, 'b']); // a good value is no name for that
+  const time = (text: string) => {
+    const list = [...START, ...Array.from({ length: 8000 }, (_, i) => (i % 2 === 0 ? 'a' : text))];
+    const start = performance.now();
+    for (let i = 0; i < 100; i++) requestHeaders(list);
+    return performance.now() - start;
+  };
+  time('short');
+  const short = time('short');
+  const long = time(value);
+  assert.ok(long < 5 * short + 50, `${long} ms, short ones ${short}`);
+});
+
 test('what belongs to a connection of HTTP/1.1 has no place', () => {
   for (const name of ['connection', 'keep-alive', 'proxy-connection', 'transfer-encoding', 'upgrade']) {
     malformed([...START, name, 'x']);

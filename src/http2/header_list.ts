@@ -55,6 +55,8 @@ export function trailerHeaders(list: HeaderList): IncomingHttpHeaders {
 function collect(list: HeaderList, pseudo: ReadonlySet<string>): IncomingHttpHeaders {
   const headers: IncomingHttpHeaders = Object.create(null);
   let regular = false;
+  let longNames: Set<string> | undefined;
+  let longValues: Set<string> | undefined;
   for (let i = 0; i + 1 < list.length; i += 2) {
     const name = list[i]!;
     const value = list[i + 1]!;
@@ -65,8 +67,18 @@ function collect(list: HeaderList, pseudo: ReadonlySet<string>): IncomingHttpHea
       continue;
     }
     regular = true;
-    if (NO_VALUE.test(value)) throw new MalformedHeaders(`the value of ${JSON.stringify(name)}`);
-    if (!isName(name)) throw new MalformedHeaders(`the name ${JSON.stringify(name)}`);
+    if (value.length < LONG_TEXT) checkValue(name, value);
+    else if (longValues?.has(value) !== true) {
+      checkValue(name, value);
+      longValues ??= new Set();
+      longValues.add(value);
+    }
+    if (name.length < LONG_TEXT) checkName(name);
+    else if (longNames?.has(name) !== true) {
+      checkName(name);
+      longNames ??= new Set();
+      longNames.add(name);
+    }
     if (name === 'content-length' && headers[name] !== undefined) throw new MalformedHeaders('two lengths');
     if (CONNECTION_SPECIFIC.has(name) || (name === 'te' && value !== 'trailers'))
       throw new MalformedHeaders(`${name} has no place in HTTP/2`);
@@ -86,10 +98,18 @@ function add(headers: IncomingHttpHeaders, name: string, value: string): void {
 const COLON = 58;
 const SLASH = 47;
 
+/** An entry of the table may stand in a list thousands of times, each for a byte: longer ones are looked at once. */
+const LONG_TEXT = 128;
+
 /** Tokens of HTTP, in lower case (RFC 9113, 8.2.1). */
-function isName(name: string): boolean {
-  for (let i = 0; i < name.length; i++) if (NAME_CHARS[name.charCodeAt(i)] !== 1) return false;
-  return name.length > 0;
+function checkName(name: string): void {
+  let valid = name.length > 0;
+  for (let i = 0; i < name.length && valid; i++) valid = NAME_CHARS[name.charCodeAt(i)] === 1;
+  if (!valid) throw new MalformedHeaders(`the name ${JSON.stringify(name)}`);
+}
+
+function checkValue(name: string, value: string): void {
+  if (NO_VALUE.test(value)) throw new MalformedHeaders(`the value of ${JSON.stringify(name)}`);
 }
 
 const NAME_CHARS = new Uint8Array(256);
