@@ -497,7 +497,8 @@ export class Connection implements FrameSink {
       return;
     }
     if (this.#streams.size >= this.#mayOpen) {
-      this.#refuse(streamId, ErrorCode.RefusedStream);
+      // No flood: our SETTINGS allow more than a stranger gets, and a proxy may open hundreds before its first answer.
+      this.sendReset(streamId, ErrorCode.RefusedStream);
       this.#handler.refused?.('streams');
       return;
     }
