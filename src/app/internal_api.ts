@@ -5,6 +5,7 @@ import { Notifications } from '../gen/gitlab/agent/notifications/rpc/notificatio
 import { ServerInfo } from '../gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
 import { Health } from '../gen/grpc/health/v1/health_pb.ts';
 import type { GitalyClient } from '../gitaly/client.ts';
+import type { MessageLimit } from '../grpc/message_reader.ts';
 import { createAgentTracker } from '../modules/agent_tracker/agent_tracker.ts';
 import { createConfigurationProject } from '../modules/configuration_project/configuration_project.ts';
 import { createHealth } from '../modules/grpc_health/health.ts';
@@ -43,7 +44,7 @@ export async function openInternalApi(options: {
   /** Of the connections; undefined: nobody is told of them. */
   readonly grpcLog: Log | undefined;
   readonly limits: FrontLimits;
-  readonly maxMessageBytes: number;
+  readonly messages: MessageLimit;
   readonly random: Random;
 }): Promise<Front> {
   const { listen, store, gitaly, readiness, metrics, scope, log, random } = options;
@@ -72,7 +73,7 @@ export async function openInternalApi(options: {
       }),
       metrics,
       tracer: options.tracer,
-      maxMessageBytes: options.maxMessageBytes,
+      messages: options.messages,
       prove: (connection) => front.prove(connection),
       scope,
       log,

@@ -77,7 +77,7 @@ export async function openPrivateApi(options: {
     }),
     metrics,
     tracer,
-    maxMessageBytes: options.messages.maxBytes,
+    messages: options.messages,
     prove: (connection) => front.prove(connection),
     scope,
     log,

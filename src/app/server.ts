@@ -256,7 +256,7 @@ async function openFronts(
         ...base,
         listen: config.api.listen,
         limits: limitsOf('api'),
-        maxMessageBytes: config.server.limits.messageBytes,
+        messages: messageLimit(config.server.limits, 'api', limits),
         store,
         readiness,
         gitaly,

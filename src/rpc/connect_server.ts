@@ -2,6 +2,7 @@ import type { Duplex } from 'node:stream';
 import { type ConnectRouter, createConnectRouter } from '@connectrpc/connect';
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import { compressionGzip } from '@connectrpc/connect-node';
+import type { MessageLimit } from '../grpc/message_reader.ts';
 import { serverMetrics } from '../grpc/method_metrics.ts';
 import type { FrontHandlers } from '../net/front.ts';
 import { Http2Messages } from '../net/http2_messages.ts';
@@ -19,6 +20,7 @@ import { type Incoming, universalRequest } from './incoming.ts';
 import type { Admission } from './jwt_admission.ts';
 import { http1Outgoing, http2Outgoing, type Outgoing, send } from './outgoing.ts';
 import { protocolOf } from './protocol.ts';
+import { refuseTimeout } from './refused_timeout.ts';
 import { createTracingInterceptor } from './traced_calls.ts';
 import { answerUnknown } from './unknown_method.ts';
 
@@ -34,7 +36,7 @@ export function createConnectServer(options: {
   readonly admit: Admission;
   readonly metrics: GrpcMetrics;
   readonly tracer: Tracer | undefined;
-  readonly maxMessageBytes: number;
+  readonly messages: MessageLimit;
   /** Somebody is known on a connection of HTTP/1.1. */
   readonly prove: (connection: Duplex) => void;
   readonly scope: Scope;
@@ -46,7 +48,7 @@ export function createConnectServer(options: {
   };
   const router = createConnectRouter({
     acceptCompression: [compressionGzip],
-    readMaxBytes: options.maxMessageBytes,
+    readMaxBytes: options.messages.maxBytes,
     interceptors: [countMessages, ...(tracer ? [createTracingInterceptor(tracer)] : []), createErrorInterceptor(log)],
     requestGate(context) {
       try {
@@ -75,6 +77,11 @@ export function createConnectServer(options: {
     const counted = metrics.get(path);
     const answered = (response: UniversalServerResponse) =>
       send(protocolOf(contentType) === 'grpc' ? asGoWouldAnswer(response, contentType) : response, outgoing);
+    const untimely = refuseTimeout(headers);
+    if (untimely !== undefined) {
+      await answered(untimely);
+      return;
+    }
     if (handler === undefined || counted === undefined) {
       await answered(answerUnknown({ method, path, contentType }, services));
       return;
@@ -83,7 +90,7 @@ export function createConnectServer(options: {
     let response: UniversalServerResponse | undefined;
     let gone = false;
     try {
-      response = await handler(universalRequest(incoming, scope.clock, record));
+      response = await handler(universalRequest(incoming, scope.clock, options.messages, record));
       gone = outgoing.gone;
       await answered(response);
     } finally {

@@ -23,19 +23,13 @@ test('what the library finds by itself is said as servers in Go say it', () => {
     'grpc: error unmarshalling request: proto: cannot parse invalid wire-format data',
   );
   assert.equal(
-    message('message size 5242880 is larger than configured readMaxBytes 4194304'),
-    'grpc: received message larger than max (5242880 vs. 4194304)',
-  );
-  assert.equal(
     message('unknown compression "snappy": supported encodings are gzip,br'),
     'grpc: Decompressor is not installed for grpc-encoding "snappy"',
   );
 });
 
-test('a request that is cut off, missing, or there twice is Internal', () => {
+test('a request that is missing, or there twice is Internal', () => {
   for (const [text, expected] of [
-    ['protocol error: incomplete envelope', 'unexpected EOF'],
-    ['protocol error: promised 7 bytes, received 3', 'unexpected EOF'],
     ['protocol error: missing input message for unary method', 'grpc: received no request message'],
     ['protocol error: received extra input message for unary method', 'grpc: received more than one request message'],
     ['protocol error: anything else', 'protocol error: anything else'],

@@ -1,5 +1,6 @@
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
-import { encodeGrpcMessage } from '../grpc/status_wire.ts';
+import type { GrpcStatus } from '../grpc/status.ts';
+import { encodeGrpcMessage, statusTrailers } from '../grpc/status_wire.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 
 /**
@@ -19,11 +20,14 @@ export function goTrailers(trailer: Headers): Record<string, string> {
   return { ...rest, 'grpc-message': encodeGrpcMessage(goText(message)) };
 }
 
+/** The trailers of a call that the library does not get to see. */
+export function trailersOf(status: GrpcStatus): Headers {
+  return new Headers(Object.entries(statusTrailers(status)).map(([name, value]) => [name, String(value)]));
+}
+
 const PROTOCOL_ERROR = 'protocol error: ';
-const INCOMPLETE = /^protocol error: (incomplete envelope|promised \d+ bytes, received \d+)$/;
 const MISSING = /^protocol error: missing input message .*$/;
 const EXTRA = /^protocol error: received extra input message .*$/;
-const TOO_LARGE = /^message size (\d+) is larger than configured readMaxBytes (\d+)$/;
 const UNKNOWN_ENCODING = /^unknown compression (".*"): supported encodings are .*$/;
 
 function goText(message: string): string {
@@ -31,9 +35,7 @@ function goText(message: string): string {
     return 'grpc: error unmarshalling request: proto: cannot parse invalid wire-format data';
   }
   return message
-    .replace(INCOMPLETE, 'unexpected EOF')
     .replace(MISSING, 'grpc: received no request message')
     .replace(EXTRA, 'grpc: received more than one request message')
-    .replace(TOO_LARGE, 'grpc: received message larger than max ($1 vs. $2)')
     .replace(UNKNOWN_ENCODING, (_, encoding) => `grpc: Decompressor is not installed for grpc-encoding ${encoding}`);
 }

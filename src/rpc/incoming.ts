@@ -2,11 +2,13 @@ import type { IncomingHttpHeaders } from 'node:http2';
 import type { Readable } from 'node:stream';
 import { Code, ConnectError, createContextValues } from '@connectrpc/connect';
 import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
+import type { MessageLimit } from '../grpc/message_reader.ts';
 import { parseGrpcTimeout } from '../grpc/status_wire.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { type CallRecord, callRecord } from './call_metrics.ts';
 import { onConnectionAge, proveConnection } from './connection.ts';
 import { correlationId, correlationOf } from './correlation.ts';
+import { GrpcMessages } from './grpc_messages.ts';
 import { protocolOf } from './protocol.ts';
 import { RequestBody } from './request_body.ts';
 
@@ -30,7 +32,12 @@ export interface Incoming {
  * The library keeps a deadline once it has read the request; until then it is kept here.
  * @throws TypeError if a header is not one
  */
-export function universalRequest(incoming: Incoming, clock: Clock, record?: CallRecord): UniversalServerRequest {
+export function universalRequest(
+  incoming: Incoming,
+  clock: Clock,
+  messages: MessageLimit,
+  record?: CallRecord,
+): UniversalServerRequest {
   const { httpVersion, method, target, headers, answer, onAge, prove } = incoming;
   // The stream must outlive its reader: the answer goes out on it.
   const body = new RequestBody(incoming.body.iterator({ destroyOnReturn: false }));
@@ -40,6 +47,7 @@ export function universalRequest(incoming: Incoming, clock: Clock, record?: Call
     const timer = clock.startTimer(timeoutMs, () => body.fail(late));
     answer.once('close', () => timer.stop());
   }
+  const isGrpc = protocolOf(headers['content-type'] ?? '') === 'grpc';
   const controller = new AbortController();
   answer.once('close', () => controller.abort(new ConnectError('context canceled', Code.Canceled)));
   const values = createContextValues();
@@ -52,13 +60,13 @@ export function universalRequest(incoming: Incoming, clock: Clock, record?: Call
     method,
     url: `http://internal-api.invalid${target}`,
     header: webHeaders(headers),
-    body,
+    body: isGrpc ? new GrpcMessages(body, messages, headers['grpc-encoding'] === 'gzip') : body,
     signal: controller.signal,
     contextValues: values,
   };
 }
 
-/** What is malformed counts as none: the library will say so. */
+/** What is malformed counts as none. */
 function timeoutOf(headers: IncomingHttpHeaders): number | undefined {
   if (protocolOf(headers['content-type'] ?? '')?.startsWith('grpc'))
     return parseGrpcTimeout(one(headers['grpc-timeout']));
@@ -77,9 +85,14 @@ function webHeaders(headers: IncomingHttpHeaders): Headers {
     if (Array.isArray(value)) for (const one of value) web.append(name, one);
     else web.set(name, value);
   }
-  // As gRPC servers in Go do it: who does not compress gets nothing compressed.
-  const encoding = web.get('grpc-encoding') ?? 'identity';
-  if (encoding === 'identity' && protocolOf(web.get('content-type') ?? '') === 'grpc')
-    web.delete('grpc-accept-encoding');
+  const contentType = web.get('content-type') ?? '';
+  if (protocolOf(contentType) === 'grpc') {
+    // As gRPC servers in Go do it: who does not compress gets nothing compressed, and a codec that is not there is protobuf.
+    const encoding = web.get('grpc-encoding') ?? 'identity';
+    if (encoding === 'identity') web.delete('grpc-accept-encoding');
+    web.set('content-type', JSON_CODEC.test(contentType) ? 'application/grpc+json' : 'application/grpc+proto');
+  }
   return web;
 }
+
+const JSON_CODEC = /^application\/grpc\+json($|;)/i;

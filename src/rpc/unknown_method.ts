@@ -1,6 +1,6 @@
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
-import { type GrpcStatus, unknownMethod } from '../grpc/status.ts';
-import { statusTrailers } from '../grpc/status_wire.ts';
+import { unknownMethod } from '../grpc/status.ts';
+import { trailersOf } from './grpc_answer.ts';
 import { protocolOf } from './protocol.ts';
 
 /** Connect's flag of a stream's last message. */
@@ -17,9 +17,9 @@ export function answerUnknown(
   const error = { code: 'unimplemented', message: status.message };
   switch (protocolOf(request.contentType)) {
     case 'grpc':
-      return { status: 200, header, trailer: trailers(status) };
+      return { status: 200, header, trailer: trailersOf(status) };
     case 'grpc-web':
-      for (const [name, value] of trailers(status)) header.set(name, value);
+      for (const [name, value] of trailersOf(status)) header.set(name, value);
       return { status: 200, header };
     case 'connect-stream':
       return { status: 200, header, body: once(endOfStream(Buffer.from(JSON.stringify({ error })))) };
@@ -29,10 +29,6 @@ export function answerUnknown(
     case undefined:
       return { status: 415 };
   }
-}
-
-function trailers(status: GrpcStatus): Headers {
-  return new Headers(Object.entries(statusTrailers(status)).map(([name, value]) => [name, String(value)]));
 }
 
 function endOfStream(json: Buffer): Buffer {

@@ -218,7 +218,10 @@ describe('bad input on the internal API', () => {
     assert.ok(bomb.length < 1 << 20);
     const prefix = Buffer.from([1, 0, 0, 0, 0]);
     prefix.writeUInt32BE(bomb.length, 1);
-    assert.equal((await grpc(push, Buffer.concat([prefix, bomb]), { 'grpc-encoding': 'gzip' })).code, 8);
+    assert.deepEqual(await grpc(push, Buffer.concat([prefix, bomb]), { 'grpc-encoding': 'gzip' }), {
+      code: 8,
+      message: `grpc: received message after decompression larger than max (${64 << 20} vs. 4194304)`,
+    });
   });
 
   test('compressed requests, and ones compressed in a way that we do not know', async () => {
@@ -230,7 +233,43 @@ describe('bad input on the internal API', () => {
       code: 12,
       message: 'grpc: Decompressor is not installed for grpc-encoding "snappy"',
     });
-    assert.equal((await grpc(path, message)).code, 13, 'compressed without saying so');
+    const unannounced = { code: 13, message: 'grpc: compressed flag set with identity or empty encoding' };
+    assert.deepEqual(await grpc(path, message), unannounced);
+    assert.deepEqual(await grpc(path, message, { 'grpc-encoding': 'identity' }), unannounced);
+    assert.deepEqual(await grpc(path, Buffer.from([1, 0, 0, 0, 4, 1, 2, 3, 4]), { 'grpc-encoding': 'gzip' }), {
+      code: 13,
+      message: 'grpc: failed to decompress the received message: unexpected EOF',
+    });
+    assert.deepEqual(await grpc(path, Buffer.from([2, 0, 0, 0, 0])), {
+      code: 13,
+      message: 'grpc: received unexpected payload format 2',
+    });
+  });
+
+  test('content types of gRPC with codecs and parameters that nobody knows', async () => {
+    const request = envelope(toBinary(GetServerInfoRequestSchema, create(GetServerInfoRequestSchema)));
+    for (const type of ['application/grpc;charset=utf-8', 'application/grpc+foo', 'application/grpc+proto; a=b']) {
+      const call = connection.call(serverInfo, {
+        token: undefined,
+        headers: { authorization: authorization(), 'content-type': type },
+      });
+      call.sendRaw(request);
+      call.halfClose();
+      assert.deepEqual(await call.status, { code: 0, message: '' }, type);
+      assert.equal((await call.headers)['content-type'], type);
+    }
+  });
+
+  test('a timeout that is none, whichever the method', async () => {
+    for (const path of [serverInfo, '/no.such.Service/Method']) {
+      const call = connection.call(path, { token: undefined, headers: { 'grpc-timeout': 'later' } });
+      call.halfClose();
+      assert.deepEqual(await call.status, {
+        code: 13,
+        message: 'malformed grpc-timeout: transport: timeout unit is not recognized: "later"',
+      });
+      assert.equal((await call.headers)[':status'], 400);
+    }
   });
 
   test('calls that are given up, and connections that are cut', async () => {

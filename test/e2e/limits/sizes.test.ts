@@ -2,11 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
+import { Health } from '../../../src/gen/grpc/health/v1/health_pb.ts';
 import type { Cluster } from '../../support/cluster.ts';
 import { startEchoCluster } from '../../support/echo_cluster.ts';
 import { grpcConnection } from '../../support/grpc_client.ts';
 import { Flag, FrameType, frame, headerBlock, PREFACE, rstStream, settings } from '../../support/hostile/frames.ts';
 import { rawConnection } from '../../support/http1.ts';
+import { pathOf } from '../../support/internal_api.ts';
 import { limitCount } from '../../support/limit_count.ts';
 import { eventually, within } from '../../support/wait.ts';
 
@@ -75,6 +77,18 @@ describe('sizes', () => {
       assert.equal((await within('the status', 5000, call.status)).code, 8);
     }
     assert.equal(await limitCount(cluster.server, 'message_bytes', 'agent_api'), 2);
+    connection.close();
+  });
+
+  test('a message of GitLab, as it comes and when it is inflated', async () => {
+    const connection = await grpcConnection(cluster.server.endpoints.api);
+    for (const gzip of [false, true]) {
+      const call = connection.call(pathOf(Health.method.check), { token: undefined, gzip });
+      call.send(Buffer.alloc((256 << 10) + 1));
+      call.halfClose();
+      assert.equal((await within('the status', 5000, call.status)).code, 8);
+    }
+    assert.equal(await limitCount(cluster.server, 'message_bytes', 'api'), 2);
     connection.close();
   });
 
