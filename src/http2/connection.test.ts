@@ -1161,6 +1161,16 @@ describe('floods', () => {
     });
   }
 
+  test('a known client that resets streams whose answers are complete may do so for ever', async () => {
+    const peer = await server({}, { request: (stream) => stream.sendHeaders({ ':status': 200 }, true) });
+    peer.connection.trust();
+    for (let i = 0; i < 3 * burst; i++) {
+      await peer.send(headers(next(), REQUEST), reset(id, 0));
+      await peer.send(reset(id, 8));
+    }
+    assert.equal(peer.connection.destroyed, false);
+  });
+
   test('somebody who is known may do more', async () => {
     const peer = await server({ trustedFlood: { burst: 100, perSecond: 1 } });
     peer.connection.trust();

@@ -110,6 +110,7 @@ export class Connection implements FrameSink {
   #held = 0;
   #mayHold: number;
   #mayOpen: number;
+  #trusted = false;
   /** What streams begin with, once the peer has said that it knows; before that, RFC 9113's. */
   #initialWindow = DEFAULT_WINDOW_BYTES;
   /** Told to the peer, in this order, and not acknowledged. */
@@ -189,6 +190,7 @@ export class Connection implements FrameSink {
   /** Somebody is known on the connection, who may be busier than a stranger. */
   trust(): void {
     const { trustedFlood, heldBytes, maxStreams } = this.#options;
+    this.#trusted = true;
     this.#mayHold = heldBytes.known;
     this.#mayOpen = maxStreams;
     this.#acknowledge();
@@ -581,9 +583,13 @@ export class Connection implements FrameSink {
   #reset(streamId: number, payload: Buffer): void {
     const code = readReset(streamId, payload);
     this.#mustHaveBegun(streamId, 'RST_STREAM');
-    this.#countIdle();
+    const stream = this.#streams.get(streamId);
+    // Clients in Go reset each stream that is answered before they have ended it: of those who are known only work that was for
+    // nothing counts.
+    const vain = stream !== undefined && !stream.localEnded;
+    if (vain || (this.isServer && !this.#trusted)) this.#countIdle();
     this.#remember(streamId);
-    this.#streams.get(streamId)?.receiveReset(code);
+    stream?.receiveReset(code);
   }
 
   #settings(flags: number, streamId: number, payload: Buffer): void {

@@ -105,6 +105,11 @@ export class Stream {
     return this.#remoteEnded;
   }
 
+  /** Everything has been sent; the peer may still send. */
+  get localEnded(): boolean {
+    return this.#localEnded;
+  }
+
   /** Data waits to be sent. */
   get hasQueue(): boolean {
     return this.#queuedBytes > 0;
@@ -200,7 +205,8 @@ export class Stream {
   /** For the connection: the same, whoever has left. */
   cut(code: number): void {
     if (this.#closed) return;
-    if (this.id !== 0) this.#connection.sendReset(this.id, code);
+    const complete = this.#localEnded && this.#remoteEnded; // each side has said its last word
+    if (this.id !== 0 && !complete) this.#connection.sendReset(this.id, code);
     this.close(code);
   }
 
