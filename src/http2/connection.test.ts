@@ -1171,6 +1171,24 @@ describe('floods', () => {
     assert.equal(peer.connection.destroyed, false);
   });
 
+  test('a ping for each piece of data that the peer gets is no flood', async () => {
+    const peer = await server(
+      {},
+      {
+        request(stream) {
+          stream.sendHeaders({ ':status': 200 });
+          stream.write(Buffer.from('x'));
+          stream.end();
+        },
+      },
+    );
+    for (let i = 0; i < 3 * burst; i++) {
+      await peer.send(headers(next(), REQUEST, true));
+      await peer.send(frame(FrameType.Ping, 0, 0, Buffer.alloc(8)));
+    }
+    assert.equal(peer.connection.destroyed, false);
+  });
+
   test('somebody who is known may do more', async () => {
     const peer = await server({ trustedFlood: { burst: 100, perSecond: 1 } });
     peer.connection.trust();

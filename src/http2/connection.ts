@@ -632,7 +632,9 @@ export class Connection implements FrameSink {
       else answered(undefined);
       return;
     }
-    this.#countIdle();
+    // Peers measure the way with a ping for what they get: that is no flood.
+    if (!this.#sending.dataSent) this.#countIdle();
+    this.#sending.dataSent = false;
     this.#sending.output.frame(FrameType.Ping, Flag.Ack, 0, payload);
     this.#handler.pinged?.();
   }

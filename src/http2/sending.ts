@@ -13,6 +13,8 @@ const NO_TABLE = Buffer.from([0x20]);
 /** What leaves on a connection: frames, as the peer's windows and the transport allow (RFC 9113, 5.2). */
 export class Sending {
   readonly output: Output;
+  /** Data has left since the peer last pinged. */
+  dataSent = false;
   /** What the peer takes on all streams together. */
   #window = DEFAULT_WINDOW_BYTES;
   /** Streams with data to send, in their turn. */
@@ -49,6 +51,7 @@ export class Sending {
     while (at < bytes.length && !this.output.full) {
       const size = Math.min(bytes.length - at, MAX_FRAME_BYTES, stream.sendWindow, this.#window);
       if (size <= 0) break;
+      this.dataSent = true;
       stream.sendWindow -= size;
       this.#window -= size;
       const flags = end && at + size === bytes.length ? Flag.EndStream : 0;
