@@ -7,7 +7,6 @@ import { serve } from './commands/serve.ts';
 import { version } from './commands/version.ts';
 import { worker } from './commands/worker.ts';
 import { errorText } from './runtime/app_error.ts';
-import { spareDenoHttp2 } from './runtime/deno_http2.ts';
 
 async function run(): Promise<0 | 1> {
   const line = parseCommandLine(process.argv.slice(2));
@@ -26,8 +25,6 @@ async function run(): Promise<0 | 1> {
       return abort(processConsole, line.message);
   }
 }
-
-spareDenoHttp2();
 
 // Ends the process even if something still holds a timer or a socket: by now nobody needs it.
 run().then(

@@ -64,11 +64,6 @@ function countsOf(exitStatus: number, passed: number, failed: number, skipped: n
   return { passed, failed: silentFailure ? 1 : failed, skipped };
 }
 
-/** What a TAP report says of tests that failed, the places of these tests among it. */
-function failuresIn(tap: string): string {
-  return (tap.match(/^\s*not ok [\s\S]*?^\s*\.\.\.$/gm) ?? []).join('\n');
-}
-
 function tapTotal(tap: string, name: string): number {
   return Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
 }
@@ -79,21 +74,6 @@ export async function runOnNode(
   env: Readonly<Record<string, string>>,
   limitMs: number,
 ): Promise<Counts> {
-  return (await runForFailures(files, env, limitMs)).counts;
-}
-
-interface NodeRun {
-  readonly counts: Counts;
-  readonly tap: string;
-  /** The files, among those that ran, with a test that failed. */
-  readonly failedFiles: readonly string[];
-}
-
-async function runForFailures(
-  files: readonly string[],
-  env: Readonly<Record<string, string>>,
-  limitMs: number,
-): Promise<NodeRun> {
   const folder = mkdtempSync(join(tmpdir(), 'gitlab-kas-test-'));
   const tapFile = join(folder, 'tap');
   const reporters = ['spec', 'stdout', 'tap', tapFile].map((value, index) =>
@@ -105,39 +85,10 @@ async function runForFailures(
     const { exitStatus } = await runVisibly(process.execPath, [...options, ...files], env, limitMs);
     const tap = existsSync(tapFile) ? readFileSync(tapFile, 'utf8') : '';
     const failed = tapTotal(tap, 'fail') + tapTotal(tap, 'cancelled');
-    const counts = countsOf(
-      exitStatus,
-      tapTotal(tap, 'pass'),
-      failed,
-      tapTotal(tap, 'skipped') + tapTotal(tap, 'todo'),
-    );
-    return { counts, tap, failedFiles: files.filter((file) => failuresIn(tap).includes(file)) };
+    return countsOf(exitStatus, tapTotal(tap, 'pass'), failed, tapTotal(tap, 'skipped') + tapTotal(tap, 'todo'));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-}
-
-/** How a Deno that crashes shows in a test's output: the runtime itself, not our code, has failed (docs/compatibility.md). */
-const CRASH = /'SIG(?:SEGV|ABRT|ILL|BUS)'/;
-
-/**
- * Runs test files against the server on Deno. Its HTTP/2 library crashes now and then: files in which it did are run once more,
- * and the output says so.
- */
-export async function runAgainstDeno(
-  files: readonly string[],
-  env: Readonly<Record<string, string>>,
-  limitMs: number,
-): Promise<Counts> {
-  const first = await runForFailures(files, env, limitMs);
-  if (first.counts.failed === 0 || !CRASH.test(first.tap) || first.failedFiles.length === 0) return first.counts;
-  console.log(`\nDeno has crashed; once more: ${first.failedFiles.join(' ')}`);
-  const again = await runForFailures(first.failedFiles, env, limitMs);
-  return {
-    passed: first.counts.passed + again.counts.passed,
-    failed: again.counts.failed,
-    skipped: first.counts.skipped,
-  };
 }
 
 /** Plays recorded traffic against the executable (test/replay). Needs Redis, as upstream does. */

@@ -234,7 +234,13 @@ describe('bad input on the agent port', () => {
 
   describe('HTTP/2', () => {
     test('an authority with an impossible port, or that is a URL', async () => {
-      for (const authority of ['a:99999', 'wss:%2F%2Fkas.example.com', '[::1'])
+      // Agents before 16.4 send their whole URL.
+      for (const authority of [
+        'a:99999',
+        'wss:%2F%2Fkas.example.com',
+        'wss://kas.example.com/-/kubernetes-agent/',
+        '[::1',
+      ])
         for (const path of [registerPath, connectPath, '/unknown']) {
           const call = connection.call(path, { token: 'agent-token-2', headers: { ':authority': authority } });
           call.halfClose();
@@ -242,7 +248,7 @@ describe('bad input on the agent port', () => {
           assert.notEqual(code, -1, `${authority} ${path}`);
         }
       // Characters that HTTP/2 does not allow there: the stream is refused, nothing else.
-      for (const authority of ['wss://kas.example.com/-/kubernetes-agent/', 'a b']) {
+      for (const authority of ['a b']) {
         const call = connection.call(registerPath, { headers: { ':authority': authority } });
         call.halfClose();
         await within(`the end of the stream for ${authority}`, 5000, call.status);
