@@ -54,6 +54,8 @@ export class Peer implements Checked, PeerLoad {
   readonly #options: PeerOptions;
   #connection: Connection | undefined;
   #socket: Socket | undefined;
+  /** Its handshakes are done. */
+  #reached = false;
   #window: SessionWindow | undefined;
   #keepalive = new Keepalive(0, PATIENCE);
   #leaveRounds = () => {};
@@ -156,7 +158,11 @@ export class Peer implements Checked, PeerLoad {
     const socket = connectNode(endpoint, tls);
     const window = windows.session((bytes, applied) => connection.setStreamWindow(bytes, applied));
     const timer = clock.startTimer(CONNECT_TIMEOUT_MS, () => this.#lost('connecting took too long'));
-    socket.once(endpoint.kind === 'tls' ? 'secureConnect' : 'connect', () => timer.stop());
+    this.#reached = false;
+    socket.once(endpoint.kind === 'tls' ? 'secureConnect' : 'connect', () => {
+      timer.stop();
+      if (this.#socket === socket) this.#reached = true;
+    });
     // What a node says first; whatever else may listen there says something else, or nothing.
     let greeted = false;
     const connection = new Connection(
@@ -212,7 +218,7 @@ export class Peer implements Checked, PeerLoad {
   /** It does not answer: is it there? */
   #suspect(): void {
     const connection = this.#connection;
-    if (connection === undefined || this.#socket?.connecting !== false || this.#pong !== undefined) return;
+    if (connection === undefined || !this.#reached || this.#pong !== undefined) return;
     this.#pong = this.#options.clock.startTimer(PONG_MS, () => {
       this.#pong = undefined;
       this.#lost('the node does not answer');

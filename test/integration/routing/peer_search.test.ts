@@ -199,6 +199,19 @@ test('a node that accepts and says nothing holds nobody up, and is left', { time
   await eventually('its connection to be closed', () => sockets.size === 0);
 });
 
+test('a node that takes its time for the TLS handshake is waited for', { timeout: 20_000 }, async () => {
+  const { sockets, port } = await something(() => {});
+  const { search, lines } = setUp([`grpcs://127.0.0.1:${port}`], { ca: certificate.cert, serverName: 'localhost' });
+  search();
+  await eventually('the connection', () => sockets.size === 1);
+  await delay(4000); // a node that is connected and does not answer would have been given up
+  assert.equal(sockets.size, 1);
+  assert.deepEqual(
+    lines.filter(({ message }) => message === 'Failed to dial kas'),
+    [],
+  );
+});
+
 const settings = Buffer.from('000000040000000000', 'hex');
 const certificate = makeCertificate();
 const http1 = 'HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n';
