@@ -20,6 +20,7 @@ import type { ConnectionHandler, ConnectionOptions } from './connection.ts';
 import { ErrorCode } from './error_code.ts';
 import { CLIENT_PREFACE, Flag, FrameType } from './frame.ts';
 import { encodeHeaders } from './hpack/encoder.ts';
+import { newPeerSettings, readSettings } from './settings.ts';
 
 const ANSWER = { ':status': 200 };
 const CALL = { ':method': 'POST', ':scheme': 'http', ':path': '/x' };
@@ -399,7 +400,7 @@ describe('requests', () => {
     assert.deepEqual(refused, ['streams']);
     peer.connection.trust();
     await peer.send(headers(5, REQUEST), headers(7, REQUEST), headers(9, REQUEST));
-    assert.deepEqual(await peer.sent(), ['RstStream 3 7', 'RstStream 9 7']);
+    assert.deepEqual(await peer.sent(), ['RstStream 3 7', 'Settings', 'RstStream 9 7']);
     assert.equal(peer.streams.length, 3);
     peer.streams[0]?.stream.reset(8);
     await peer.send(headers(11, { ...REQUEST, a: 'x'.repeat(200) }));
@@ -411,6 +412,28 @@ describe('requests', () => {
     );
     assert.deepEqual(refused, ['streams', 'streams', 'headers', 'headers']);
     await endsWith(peer, ErrorCode.EnhanceYourCalm);
+  });
+
+  test('strangers are told of fewer; who is known of all, once they come near to what he was told', async () => {
+    const peer = new FramePeer('server', { maxStreams: 10, strangerStreams: 4 });
+    const maxConcurrentStreams = () => {
+      const told = peer.frames.splice(0).filter(({ type, flags }) => type === FrameType.Settings && flags === 0);
+      const settings = newPeerSettings();
+      for (const { payload } of told) readSettings(payload, settings);
+      return settings.maxConcurrentStreams;
+    };
+    await turn();
+    assert.equal(maxConcurrentStreams(), 4);
+    await peer.greet();
+    await peer.send(headers(1, REQUEST));
+    peer.connection.trust();
+    await turn();
+    assert.equal(maxConcurrentStreams(), Number.POSITIVE_INFINITY);
+    await peer.send(headers(3, REQUEST));
+    assert.equal(maxConcurrentStreams(), 10);
+    await peer.send(settingsAck(), headers(5, REQUEST));
+    assert.equal(maxConcurrentStreams(), Number.POSITIVE_INFINITY);
+    assert.equal(peer.connection.destroyed, false);
   });
 
   test('an answer before the end of the request asks the client to stop, after a moment', async () => {
@@ -1182,11 +1205,35 @@ describe('floods', () => {
         },
       },
     );
+    peer.connection.trust();
     for (let i = 0; i < 3 * burst; i++) {
       await peer.send(headers(next(), REQUEST, true));
       await peer.send(frame(FrameType.Ping, 0, 0, Buffer.alloc(8)));
     }
     assert.equal(peer.connection.destroyed, false);
+  });
+
+  for (const end of [true, false]) {
+    test(`answered requests of a stranger${end ? '' : ', who never ends them'}: so many, and then GOAWAY`, async () => {
+      const peer = await server({}, { request: (stream) => stream.sendHeaders({ ':status': 200 }, true) });
+      // One is gone: the SETTINGS of the greeting.
+      for (let i = 0; i < burst - 1; i++) await peer.send(headers(next(), REQUEST, end));
+      assert.equal(peer.connection.destroyed, false);
+      await peer.send(headers(next(), REQUEST, end));
+      await endsWith(peer, ErrorCode.EnhanceYourCalm);
+    });
+  }
+
+  test('who sends one is not listened to any more, and may come back in a second', async () => {
+    const peer = await server();
+    for (let i = 0; i < burst; i++) await peer.send(frame(77, 0, 0));
+    await endsWith(peer, ErrorCode.EnhanceYourCalm);
+    assert.equal(peer.wire.isPaused(), true);
+    assert.deepEqual([peer.wire.destroyed, peer.wire.writableEnded], [false, false]);
+    peer.clock.advance(999);
+    assert.equal(peer.wire.destroyed, false);
+    peer.clock.advance(1);
+    assert.equal(peer.wire.destroyed, true);
   });
 
   test('somebody who is known may do more', async () => {

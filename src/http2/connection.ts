@@ -73,6 +73,8 @@ const FAREWELL_MS = 100;
 const LEAVING_MS = 20_000;
 /** … to a peer that is sent away. */
 const SENT_AWAY_MS = 1000;
+/** Whoever floods us is not listened to for so long before the connection ends: he would only come back, and sooner. */
+const SHUT_OUT_MS = 1000;
 /** Streams that the peer itself has ended are remembered, so that it can be told of what it still sends on them. */
 const REMEMBERED_STREAMS = 16;
 /** A client whose answer was complete before its request has so long to end it: what it had sent already should not make us tell it to stop. */
@@ -110,6 +112,8 @@ export class Connection implements FrameSink {
   #held = 0;
   #mayHold: number;
   #mayOpen: number;
+  /** How many the peer has been told of. */
+  #toldOpen: number;
   #trusted = false;
   /** What streams begin with, once the peer has said that it knows; before that, RFC 9113's. */
   #initialWindow = DEFAULT_WINDOW_BYTES;
@@ -141,6 +145,7 @@ export class Connection implements FrameSink {
     this.#streamWindow = options.streamWindowBytes;
     this.#mayHold = options.heldBytes.stranger;
     this.#mayOpen = Math.min(options.strangerStreams ?? options.maxStreams, options.maxStreams);
+    this.#toldOpen = this.#mayOpen;
     this.#receiveWindow = Math.max(options.connectionWindowBytes, DEFAULT_WINDOW_BYTES);
     this.#greet();
     transport.on('data', (chunk: Buffer) => this.#push(chunk));
@@ -153,7 +158,7 @@ export class Connection implements FrameSink {
   }
 
   #greet(): void {
-    const { streamWindowBytes, maxStreams, headerList } = this.#options;
+    const { streamWindowBytes, headerList } = this.#options;
     const { output } = this.#sending;
     if (!this.isServer) output.bytes(CLIENT_PREFACE);
     this.#windowsTold.push({ bytes: streamWindowBytes, applied: undefined });
@@ -161,7 +166,7 @@ export class Connection implements FrameSink {
       initialWindowBytes: streamWindowBytes,
       maxHeaderListBytes: headerList.bytes,
       enablePush: false,
-      ...(this.isServer && { maxConcurrentStreams: maxStreams }),
+      ...(this.isServer && { maxConcurrentStreams: this.#toldOpen }),
     });
     output.frame(FrameType.Settings, 0, 0, settings);
     const more = this.#receiveWindow - DEFAULT_WINDOW_BYTES;
@@ -194,7 +199,16 @@ export class Connection implements FrameSink {
     this.#mayHold = heldBytes.known;
     this.#mayOpen = maxStreams;
     this.#acknowledge();
+    this.#tellMayOpen();
     if (trustedFlood !== undefined) this.#flood.relax(trustedFlood);
+  }
+
+  /** Who is known may open more streams than he was told of as a stranger; few ever need to know. */
+  #tellMayOpen(): void {
+    if (this.#toldOpen >= this.#mayOpen || this.#streams.size * 2 < this.#toldOpen) return;
+    this.#toldOpen = this.#mayOpen;
+    this.#windowsTold.push({ bytes: this.#streamWindow, applied: undefined });
+    this.#sending.output.frame(FrameType.Settings, 0, 0, settingsPayload({ maxConcurrentStreams: this.#toldOpen }));
   }
 
   /** Gives streams another window, in bytes. `applied` is called when the peer knows. */
@@ -218,7 +232,8 @@ export class Connection implements FrameSink {
     if (this.#destroyed) return;
     this.#error ??= new ConnectionError(code, reason);
     this.#sendGoAway(code, reason);
-    this.#leave(SENT_AWAY_MS);
+    if (code === ErrorCode.EnhanceYourCalm) this.#shutOut();
+    else this.#leave(SENT_AWAY_MS);
   }
 
   /** Ends the connection at once. */
@@ -276,6 +291,12 @@ export class Connection implements FrameSink {
   #stopLingering(): void {
     this.#lingerTimer = undefined;
     for (const stream of this.#lingering.splice(0)) stream.cut(ErrorCode.NoError);
+  }
+
+  /** An answer is complete. Those to strangers count, who have been refused, or have asked for what is there for everybody. */
+  served(): void {
+    if (!this.isServer || this.#trusted || this.#flood.allow(this.#options.clock)) return;
+    this.fail(ErrorCode.EnhanceYourCalm, 'too many requests of nobody who is known');
   }
 
   /** The stream is over. */
@@ -340,6 +361,17 @@ export class Connection implements FrameSink {
         late.stop();
         if (!transport.destroyed) late = clock.startTimer(FAREWELL_MS, () => transport.destroy());
       });
+    });
+  }
+
+  /** The peer has been told why; the rest of what it has sent is left where it is. */
+  #shutOut(): void {
+    const transport = this.#transport;
+    this.#sending.output.flush();
+    transport.pause();
+    this.#over(() => {
+      const end = this.#options.clock.startTimer(SHUT_OUT_MS, () => transport.destroy());
+      transport.once('close', () => end.stop());
     });
   }
 
@@ -499,8 +531,7 @@ export class Connection implements FrameSink {
       return;
     }
     if (this.#streams.size >= this.#mayOpen) {
-      // No flood: our SETTINGS allow more than a stranger gets, and a proxy may open hundreds before its first answer.
-      this.sendReset(streamId, ErrorCode.RefusedStream);
+      this.#refuse(streamId, ErrorCode.RefusedStream);
       this.#handler.refused?.('streams');
       return;
     }
@@ -511,6 +542,7 @@ export class Connection implements FrameSink {
       return;
     }
     this.#streams.set(streamId, stream);
+    this.#tellMayOpen();
     if (end) this.#streamEnds(stream);
     if (!stream.closed) this.#handler.request?.(stream, headers, list);
   }
@@ -584,10 +616,10 @@ export class Connection implements FrameSink {
     const code = readReset(streamId, payload);
     this.#mustHaveBegun(streamId, 'RST_STREAM');
     const stream = this.#streams.get(streamId);
-    // Clients in Go reset each stream that is answered before they have ended it: of those who are known only work that was for
-    // nothing counts.
-    const vain = stream !== undefined && !stream.localEnded;
-    if (vain || (this.isServer && !this.#trusted)) this.#countIdle();
+    // Clients in Go reset each stream that is answered before they have ended it: only work that was for nothing counts, and
+    // resets of nothing at all, unless somebody is known.
+    const vain = stream === undefined ? this.isServer && !this.#trusted : !stream.localEnded;
+    if (vain) this.#countIdle();
     this.#remember(streamId);
     stream?.receiveReset(code);
   }

@@ -195,6 +195,7 @@ export class Stream {
       this.#connection.linger(this);
       this.#leave(ErrorCode.NoError);
     }
+    this.#connection.served();
   }
 
   /** Ends the stream in both directions, now: what waits is dropped. */
