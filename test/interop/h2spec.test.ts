@@ -15,15 +15,14 @@ if (skip) process.stderr.write(`SKIPPED: h2spec: ${skip}\n`);
 /** What HTTP/1.1 on the same port means: it is answered what it says in HTTP/1.1, and the connection is closed. */
 const BOTH_VERSIONS = ['Sends invalid connection preface'];
 /**
- * Answers of the agents' port to requests that are not gRPC have no body, which some wait for; 10,000 streams are allowed. A
- * stream is answered and closed before its next frame comes, which is then let pass.
+ * Answers of the agents' port to requests that are not gRPC have no body, which some wait for. A stream is answered and closed
+ * before its next frame comes, which is then let pass.
  */
 const AGENT_PORT = [
   ...BOTH_VERSIONS,
   'half closed (remote): Sends a DATA frame',
   'Sends a WINDOW_UPDATE frame on half-closed (remote) stream',
   'Sends a PRIORITY frame on half-closed (remote) stream',
-  'Sends HEADERS frames that causes their advertised concurrent stream limit to be exceeded',
 ];
 
 interface Verdict {
@@ -60,7 +59,7 @@ describe('h2spec', { skip, timeout: 240_000 }, () => {
     await once(runtime, 'listening');
     bare = await h2spec((runtime.address() as AddressInfo).port, '/');
     runtime.close();
-    assert.ok(bare.passed >= 135, `the bare runtime passes ${bare.passed}`);
+    assert.ok(bare.passed >= 130, `the bare runtime passes ${bare.passed}`);
   });
   after(async () => {
     await server.stop();

@@ -33,8 +33,9 @@ redisTest('a password, byte for byte, also one that is no text', async (t) => {
   await redis.ask('ACL', 'SETUSER', 'default', 'resetpass', Buffer.concat([Buffer.from('>'), password]));
   await assertWorks(t, { ...reach(redis), password: new Secret(password) });
   const stranger = startNode(t, { ...reach(redis), password: new Secret(Buffer.from('päss word')) });
-  const line = await eventually('the refusal', () => stranger.lines.find(({ level }) => level === 'error'));
-  assert.equal(line.message, 'Redis is not there, going on without it');
+  const line = await eventually('the refusal', () =>
+    stranger.lines.find(({ message }) => message === 'Redis is not there, going on without it'),
+  );
   assert.match(String(line.fields.error), /^WRONGPASS/);
   assert.equal(line.fields.hint, 'check redis.username and redis.password_file');
   assert.doesNotMatch(JSON.stringify(stranger.lines), /ss word/);
