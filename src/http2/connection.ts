@@ -252,7 +252,7 @@ export class Connection implements FrameSink {
   request(headers: Headers): Stream {
     const stream = new Stream(this, 0, 0, 0);
     if (this.#closing || this.#destroyed) process.nextTick(() => stream.close(ErrorCode.RefusedStream));
-    else if (this.#streams.size >= this.#peer.maxConcurrentStreams) this.#unopened.set(stream, headers);
+    else if (this.#isFull) this.#unopened.set(stream, headers);
     else this.#open(stream, headers);
     return stream;
   }
@@ -328,9 +328,15 @@ export class Connection implements FrameSink {
     for (const stream of [...this.#unopened.keys()]) stream.close(ErrorCode.RefusedStream);
   }
 
+  /** The server takes no more streams now. */
+  get #isFull(): boolean {
+    return this.#streams.size >= this.#peer.maxConcurrentStreams;
+  }
+
   #openNext(): void {
+    if (this.#isFull) return; // not even to look for the first: that takes long after many have been given up
     for (const [stream, headers] of this.#unopened) {
-      if (this.#streams.size >= this.#peer.maxConcurrentStreams) return;
+      if (this.#isFull) return;
       this.#unopened.delete(stream);
       this.#open(stream, headers);
       if (!stream.sendQueued()) this.#sending.wait(stream);
