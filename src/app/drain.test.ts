@@ -22,7 +22,14 @@ const config = {
   api: { listen: { listenGracePeriodMs: 0 } },
 } as unknown as Config;
 
-function setUp(from: Config = config, together?: () => Promise<void>) {
+interface More {
+  readonly from?: Config;
+  readonly together?: () => Promise<void>;
+  /** A front sends its clients away. */
+  readonly tell?: (front: string, withinMs: number) => Promise<void>;
+}
+
+function setUp({ from = config, together, tell }: More = {}) {
   const clock = new FakeClock();
   const scope = new Scope(clock);
   const { log, lines } = recordingLog();
@@ -35,7 +42,10 @@ function setUp(from: Config = config, together?: () => Promise<void>) {
     retire: () => done.push(`${name} retires`),
     prove: () => {},
     stopAccepting: async () => void done.push(`${name} stops accepting`),
-    drain: () => done.push(`${name} drains`),
+    drain: async (withinMs) => {
+      done.push(`${name} drains`);
+      await tell?.(name, withinMs);
+    },
     whenIdle: () => new Promise((resolve) => becomeIdle.push(resolve)),
     close: () => done.push(`${name} closes`),
     count: () => ({ connections: 0, sessions: 0, streams: 0 }),
@@ -45,16 +55,16 @@ function setUp(from: Config = config, together?: () => Promise<void>) {
   const leave = () => void done.push('other nodes are told');
   const handOver = () => Promise.resolve(void done.push('agents are handed over'));
   const worker = together && { own: front('own'), together };
-  void drain({ config: from, fronts: [front('a'), front('b')], worker, handOver, leave, flush, scope, log }).then(
-    () => {
-      finished = true;
-    },
-  );
+  const privateApi = front('b');
+  const fronts = [front('a'), privateApi];
+  void drain({ config: from, fronts, privateApi, worker, handOver, leave, flush, scope, log }).then(() => {
+    finished = true;
+  });
   return { clock, scope, lines, done, becomeIdle, finished: () => finished };
 }
 
 const retired = ['a retires', 'b retires', 'agents are handed over'];
-const leaving = [...retired, 'a stops accepting', 'b stops accepting', 'a drains', 'b drains', 'other nodes are told'];
+const leaving = [...retired, 'a stops accepting', 'b stops accepting', 'a drains', 'other nodes are told', 'b drains'];
 
 test('nothing changes during the longest grace period, then nobody new is let in anywhere before anybody drains', async () => {
   const { clock, done } = setUp();
@@ -84,7 +94,7 @@ test('it is over when everything is idle', async () => {
 
 test('a worker keeps its agents, and its siblings their way to them, until all workers have stopped accepting', async () => {
   const allStopped = Promise.withResolvers<void>();
-  const { clock, done } = setUp(config, () => allStopped.promise);
+  const { clock, done } = setUp({ together: () => allStopped.promise });
   clock.advance(5000);
   await nextTurn();
   assert.deepEqual(done, [
@@ -100,10 +110,44 @@ test('a worker keeps its agents, and its siblings their way to them, until all w
   assert.deepEqual(done.slice(-5), [
     'own stops accepting',
     'a drains',
+    'other nodes are told',
     'b drains',
     'own drains',
-    'other nodes are told',
   ]);
+});
+
+test('other nodes keep their way to the agents until all of those have been sent away', async () => {
+  const told = Promise.withResolvers<void>();
+  const within: [string, number][] = [];
+  const { clock, done, finished, becomeIdle } = setUp({
+    tell(name, withinMs) {
+      within.push([name, withinMs]);
+      return name === 'a' ? told.promise : Promise.resolve();
+    },
+  });
+  clock.advance(5000);
+  await nextTurn();
+  assert.equal(done.at(-1), 'a drains');
+  told.resolve();
+  await nextTurn();
+  assert.deepEqual(done, leaving);
+  assert.deepEqual(within, [
+    ['a', 20_000], // a third of the grace period
+    ['b', 20_000],
+  ]);
+  for (const wake of becomeIdle) wake();
+  await nextTurn();
+  assert.ok(finished());
+});
+
+test('sending agents away is cut at the deadline, too', async () => {
+  const { clock, done, finished } = setUp({ tell: () => new Promise(() => {}) });
+  clock.advance(5000);
+  await nextTurn();
+  clock.advance(60_000);
+  await nextTurn();
+  assert.ok(finished());
+  assert.deepEqual(done.slice(-3), ['a closes', 'b closes', 'usage is reported']);
 });
 
 test('what still runs at the deadline is cut, and the log says so', async () => {
@@ -121,7 +165,9 @@ test('what still runs at the deadline is cut, and the log says so', async () => 
 });
 
 test('without the Kubernetes API an hour is given', async () => {
-  const { clock, finished } = setUp({ agent: { listen: { listenGracePeriodMs: 0 } } } as unknown as Config);
+  const { clock, finished } = setUp({
+    from: { agent: { listen: { listenGracePeriodMs: 0 } } } as unknown as Config,
+  });
   await nextTurn();
   clock.advance(0);
   await nextTurn();

@@ -69,7 +69,7 @@ export async function runServer(options: ServerOptions): Promise<void> {
   const readiness = new Readiness();
   readiness.set('server', 'starting');
   try {
-    const { fronts, own, handOver, leave, flush } = await openFronts({ ...options, log }, scope, readiness);
+    const { fronts, privateApi, own, handOver, leave, flush } = await openFronts({ ...options, log }, scope, readiness);
     readiness.set('server', undefined);
     worker?.ready();
     await aborted(signal);
@@ -77,6 +77,7 @@ export async function runServer(options: ServerOptions): Promise<void> {
     await drain({
       config,
       fronts,
+      privateApi,
       worker: worker && own && { own, together: worker.together },
       handOver,
       leave,
@@ -97,6 +98,7 @@ async function openFronts(
   readiness: Readiness,
 ): Promise<{
   fronts: Front[];
+  privateApi: Front | undefined;
   own: Front | undefined;
   handOver: () => Promise<void>;
   leave: () => void;
@@ -294,5 +296,5 @@ async function openFronts(
     nodesApi?.leave();
     void store.tunnelDirectory.leave();
   };
-  return { fronts, own: ownApi?.front, handOver, leave, flush };
+  return { fronts, privateApi: nodesApi?.front, own: ownApi?.front, handOver, leave, flush };
 }

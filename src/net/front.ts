@@ -55,8 +55,11 @@ export interface Front {
   retire(): void;
   /** Closes the listening sockets; connections go on. Resolves when there will be no further one. Idempotent. */
   stopAccepting(): Promise<void>;
-  /** GOAWAY to HTTP/2 clients, whose sessions are aged from now on; HTTP/1.1 connections close when they are idle. */
-  drain(): void;
+  /**
+   * GOAWAY to HTTP/2 clients, whose sessions are aged from then on; HTTP/1.1 connections close when they are idle. Resolves when all have been told: a few are
+   * at once, many within the time, so that what runs meanwhile does not wait for it.
+   */
+  drain(withinMs: number): Promise<void>;
   /** Resolves when no connection is left; after `drain` that comes by itself, when requests are over. */
   whenIdle(): Promise<void>;
   /** Cuts what is left. Happens as well when the scope closes. */
@@ -166,12 +169,10 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       stopped ??= listener.close();
       return stopped;
     },
-    drain() {
-      // Connections that are handed over until the listener has closed are to hear of it too.
-      void Promise.resolve(stopped).then(() => {
-        http2?.drain();
-        if (http1 !== undefined) sweepIdle();
-      });
+    async drain(withinMs) {
+      await stopped; // connections that are handed over until the listener has closed are to hear of it too
+      if (http1 !== undefined) sweepIdle();
+      await http2?.drain(withinMs);
     },
     async whenIdle() {
       await stopped;

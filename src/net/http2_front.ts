@@ -14,6 +14,7 @@ import type { FrontLimits, Gate } from './gate.ts';
 import { KEEPALIVE_CHECK_MS } from './keepalive.ts';
 import { Rounds } from './rounds.ts';
 import { type ByteCounts, ManagedSession, type Session } from './session.ts';
+import { inSlices } from './slices.ts';
 import type { WindowBudget } from './windows.ts';
 
 export type StreamHandler = (
@@ -44,8 +45,8 @@ export interface Http2Front {
     connection?: Duplex,
     broken?: (error: Error) => void,
   ): void;
-  /** GOAWAY for all, and all are aged. */
-  drain(): void;
+  /** GOAWAY for all, and all are aged: a few at once, many within the time. Resolves when all have been told. */
+  drain(withinMs: number): Promise<void>;
   count(): { readonly sessions: number; readonly streams: number };
 }
 
@@ -140,9 +141,11 @@ export function createHttp2Front(
       sessions.set(managed, link);
       if (draining) managed.drain();
     },
-    drain() {
+    drain(withinMs) {
       draining = true;
-      for (const session of [...sessions.keys()]) session.drain();
+      return inSlices([...sessions.keys()], withinMs, scope, (session) => {
+        if (sessions.has(session)) session.drain();
+      });
     },
     count() {
       let streams = 0;

@@ -140,7 +140,7 @@ test('a listener that stopped accepting finishes what it has, then is idle', asy
   await started.promise;
   const waiting = await rawConnection(endpoint);
   front.stopAccepting();
-  front.drain();
+  void front.drain(0);
   let idle = false;
   const whenIdle = front.whenIdle().then(() => {
     idle = true;

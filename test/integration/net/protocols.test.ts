@@ -250,3 +250,24 @@ test('a listener that retires ends connections with their next answer, and says 
   connection.write('GET /b HTTP/1.1\r\nHost: x\r\n\r\n');
   assert.match(await connection.readToEnd(), /Connection: close\r\n[\s\S]*GET \/b$/i);
 });
+
+test('who drains sends few away at once, and many after each other, so that others have their turn meanwhile', async (t) => {
+  const clock = new FakeClock();
+  const { endpoint, front } = await open(t, echoHandlers, { clock });
+  const clients = await Promise.all(Array.from({ length: 120 }, () => session(t, endpoint)));
+  let away = 0;
+  for (const client of clients) client.once('goaway', () => away++);
+  let told = false;
+  void front.drain(60_000).then(() => {
+    told = true;
+  });
+  for (const expected of [40, 80, 120]) {
+    await eventually(`${expected} to be sent away`, () => away === expected);
+    for (const client of clients.slice(expected, expected + 1)) {
+      assert.equal(await bodyOf(client), 'HTTP/2 GET /x', 'the next one is still served');
+      assert.equal(away, expected);
+    }
+    clock.advance(50);
+  }
+  await eventually('the end', () => told);
+});

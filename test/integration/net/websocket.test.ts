@@ -181,7 +181,7 @@ test('the WebSocket ends with its HTTP/2 session: normally', async (t) => {
   for await (const _ of session.request({ ':path': '/' }));
   const closed = once(ws, 'close');
   front.stopAccepting();
-  front.drain();
+  void front.drain(0);
   assert.equal((await closed)[0], 1000);
   await front.whenIdle();
 });
@@ -232,6 +232,6 @@ test('a client that stops reading, then sends nonsense or leaves with an error, 
   let length = 0;
   for await (const chunk of session.request({ ':path': '/' })) length += chunk.length;
   assert.equal(length, 8 << 20);
-  front.drain();
+  void front.drain(0);
   await front.whenIdle();
 });
