@@ -41,7 +41,10 @@ export class AgentProof {
   #ask(call: ServerCall, token: string): void {
     const { session } = call;
     this.#sessions.set(session, 'asking');
-    this.#agents.authenticate(token, { ...call.onBehalf(session.scope.signal), method: call.path }).then(
+    const asked = session.scope.during((signal) =>
+      this.#agents.authenticate(token, { ...call.onBehalf(signal), method: call.path }),
+    );
+    asked.then(
       () => {
         this.#sessions.delete(session);
         session.prove();

@@ -80,6 +80,8 @@ const REMEMBERED_STREAMS = 16;
 /** A client whose answer was complete before its request has so long to end it: what it had sent already should not make us tell it to stop. */
 const LINGER_MS = 10;
 const NOTHING = Buffer.alloc(0);
+/** A server opens none. */
+const NO_STREAMS = new Map<Stream, Headers>();
 const OUR_PING = Buffer.from('keepaliv', 'latin1');
 
 /**
@@ -121,7 +123,7 @@ export class Connection implements FrameSink {
   readonly #windowsTold: { readonly bytes: number; readonly applied: (() => void) | undefined }[] = [];
   #streamWindow: number;
   /** Requests beyond what the server takes at once. */
-  readonly #unopened = new Map<Stream, Headers>();
+  readonly #unopened: Map<Stream, Headers>;
   readonly #pings: ((error: Error | undefined) => void)[] = [];
   readonly #endedByPeer: number[] = [];
   /** Streams whose answers are complete and whose requests are not, since `#lingerTimer` was started. */
@@ -140,6 +142,7 @@ export class Connection implements FrameSink {
     this.#sending = new Sending(transport);
     this.#blocks = new HeaderBlocks(options.headerList);
     this.#flood = new FloodGuard(options.flood, options.clock.monotonicMs());
+    this.#unopened = this.isServer ? NO_STREAMS : new Map();
     this.#prefaceLeft = this.isServer ? CLIENT_PREFACE.length : 0;
     this.#lastStreamId = this.isServer ? 0 : -1;
     this.#streamWindow = options.streamWindowBytes;

@@ -18,7 +18,7 @@ export class Sending {
   /** What the peer takes on all streams together. */
   #window = DEFAULT_WINDOW_BYTES;
   /** Streams with data to send, in their turn. */
-  readonly #waiting = new Set<Stream>();
+  #waiting: Set<Stream> | undefined;
   #tableUpdateDue = false;
 
   constructor(transport: Writable) {
@@ -69,11 +69,12 @@ export class Sending {
 
   /** The stream has more to send than it could. */
   wait(stream: Stream): void {
+    this.#waiting ??= new Set();
     this.#waiting.add(stream);
   }
 
   forget(stream: Stream): void {
-    this.#waiting.delete(stream);
+    this.#waiting?.delete(stream);
   }
 
   /** The peer takes so many bytes more on all streams together. @throws ConnectionError */
@@ -88,7 +89,7 @@ export class Sending {
   enlargeStream(stream: Stream, bytes: number): boolean {
     stream.sendWindow += bytes;
     if (stream.sendWindow > MAX_WINDOW_BYTES) return false;
-    if (stream.hasQueue) this.#waiting.add(stream);
+    if (stream.hasQueue) this.wait(stream);
     this.#sendWaiting();
     return true;
   }
@@ -99,7 +100,7 @@ export class Sending {
     for (const stream of streams) {
       stream.sendWindow += change;
       if (stream.sendWindow > MAX_WINDOW_BYTES) throw tooLarge();
-      if (stream.hasQueue) this.#waiting.add(stream);
+      if (stream.hasQueue) this.wait(stream);
     }
     this.#sendWaiting();
   }
@@ -110,11 +111,13 @@ export class Sending {
   }
 
   #sendWaiting(): void {
-    for (const stream of this.#waiting) {
+    const waiting = this.#waiting;
+    if (waiting === undefined) return;
+    for (const stream of waiting) {
       if (this.output.full || this.#window <= 0) return;
-      this.#waiting.delete(stream);
+      waiting.delete(stream);
       // To the end of the line, if it can go on; one that its own window stops is woken by WINDOW_UPDATE.
-      if (!stream.sendQueued() && stream.sendWindow > 0) this.#waiting.add(stream);
+      if (!stream.sendQueued() && stream.sendWindow > 0) waiting.add(stream);
     }
   }
 }

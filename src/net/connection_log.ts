@@ -26,13 +26,13 @@ export class ConnectionLog {
     let ended = false;
     let error: (Error & { readonly code?: unknown }) | undefined;
     this.#log.info('gRPC connection accepted', fields);
-    transport.once('end', () => {
+    transport.on('end', () => {
       ended = true;
     });
-    transport.once('error', (failure) => {
+    transport.on('error', (failure) => {
       error ??= failure;
     });
-    transport.once('close', () => {
+    transport.on('close', () => {
       const told = {
         ...fields,
         duration_ms: Math.round(this.#clock.monotonicMs() - startedAtMs),

@@ -129,7 +129,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       return;
     }
     connections.add(socket);
-    socket.once('close', () => {
+    socket.on('close', () => {
       connections.delete(socket);
       gate?.left();
       if (connections.size === 0) for (const wake of waiters.splice(0)) wake();

@@ -32,6 +32,8 @@ export type Plea = () => boolean;
 interface Newcomer {
   untilMs: number;
   plea: Plea | undefined;
+  /** Somebody has shown a credential. */
+  shown: boolean;
 }
 
 /**
@@ -90,8 +92,12 @@ export class Gate {
   /** From now on the connection's time runs. With TLS that is after the handshake, which has a time of its own. */
   watch(connection: Duplex): void {
     if (this.#limits.newcomerMs === undefined) return;
-    connection.once('close', () => this.#newcomers.delete(connection));
-    this.#start(connection, undefined);
+    const newcomer: Newcomer = { untilMs: 0, plea: undefined, shown: false };
+    connection.on('close', () => {
+      this.#newcomers.delete(connection);
+      if (newcomer.shown) this.#shown--;
+    });
+    this.#start(connection, newcomer);
     this.#schedule();
   }
 
@@ -103,7 +109,7 @@ export class Gate {
     const newcomer = this.#newcomers.get(connection);
     if (newcomer === undefined || newcomer.plea !== undefined) return;
     newcomer.plea = plea;
-    this.#countShown(connection);
+    this.#countShown(newcomer);
   }
 
   /** Somebody is known on the connection: it may stay. Idempotent, and cheap when it is known already. */
@@ -111,19 +117,20 @@ export class Gate {
     const newcomer = this.#newcomers.get(connection);
     if (newcomer === undefined) return;
     this.#newcomers.delete(connection);
-    if (newcomer.plea === undefined) this.#countShown(connection);
+    newcomer.plea = undefined;
+    this.#countShown(newcomer);
   }
 
-  #countShown(connection: Duplex): void {
+  #countShown(newcomer: Newcomer): void {
+    if (newcomer.shown) return;
+    newcomer.shown = true;
     this.#shown++;
-    connection.once('close', () => {
-      this.#shown--;
-    });
   }
 
-  #start(connection: Duplex, plea: Plea | undefined): void {
+  #start(connection: Duplex, newcomer: Newcomer): void {
     const { newcomerMs = 0 } = this.#limits;
-    this.#newcomers.set(connection, { untilMs: this.#scope.clock.monotonicMs() + newcomerMs, plea });
+    newcomer.untilMs = this.#scope.clock.monotonicMs() + newcomerMs;
+    this.#newcomers.set(connection, newcomer);
   }
 
   #schedule(): void {
@@ -137,9 +144,9 @@ export class Gate {
     const nowMs = this.#scope.clock.monotonicMs();
     const due = [...this.#newcomers].filter(([, { untilMs }]) => untilMs <= nowMs);
     this.#timer = undefined;
-    for (const [connection, { plea }] of due) {
+    for (const [connection, newcomer] of due) {
       this.#newcomers.delete(connection);
-      if (plea?.() === true) this.#start(connection, plea);
+      if (newcomer.plea?.() === true) this.#start(connection, newcomer);
       else {
         this.#limits.hits.newcomerTime();
         connection.destroy();

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http2';
 import type { Duplex } from 'node:stream';
-import { Connection } from '../http2/connection.ts';
+import { Connection, type ConnectionOptions } from '../http2/connection.ts';
 import { ConnectionError } from '../http2/connection_error.ts';
 import { ErrorCode } from '../http2/error_code.ts';
 import type { HeaderList } from '../http2/header_list.ts';
@@ -89,10 +89,25 @@ export function createHttp2Front(
   const sessions = new Map<ManagedSession, Connection>();
   const rounds = new Rounds(scope, KEEPALIVE_CHECK_MS);
   let draining = false;
+  /** Of all connections: only the window that they begin with changes now and then. */
+  let common: ConnectionOptions = {
+    role: 'server',
+    clock: scope.clock,
+    streamWindowBytes: SMALL_WINDOW_BYTES,
+    connectionWindowBytes: windows === undefined ? 4 * SMALL_WINDOW_BYTES : CONNECTION_WINDOW_BYTES,
+    heldBytes: HELD_BYTES,
+    maxStreams,
+    strangerStreams: STRANGER_STREAMS,
+    headerList: { bytes: limits?.headerBytes ?? MAX_HEADER_LIST_BYTES, pairs: MAX_HEADER_PAIRS },
+    flood: FLOOD,
+    trustedFlood: TRUSTED_FLOOD,
+  };
 
   return {
     accept(transport, remoteAddress, connection = transport, broken) {
       const window = windows?.session((bytes, applied) => link.setStreamWindow(bytes, applied));
+      if (window !== undefined && window.bytes !== common.streamWindowBytes)
+        common = { ...common, streamWindowBytes: window.bytes };
       const link = new Connection(
         transport,
         {
@@ -116,18 +131,7 @@ export function createHttp2Front(
             managed.ended();
           },
         },
-        {
-          role: 'server',
-          clock: scope.clock,
-          streamWindowBytes: window?.bytes ?? SMALL_WINDOW_BYTES,
-          connectionWindowBytes: windows === undefined ? 4 * SMALL_WINDOW_BYTES : CONNECTION_WINDOW_BYTES,
-          heldBytes: HELD_BYTES,
-          maxStreams,
-          strangerStreams: STRANGER_STREAMS,
-          headerList: { bytes: limits?.headerBytes ?? MAX_HEADER_LIST_BYTES, pairs: MAX_HEADER_PAIRS },
-          flood: FLOOD,
-          trustedFlood: TRUSTED_FLOOD,
-        },
+        common,
       );
       const managed = new ManagedSession(link, scope.child(), {
         remoteAddress,

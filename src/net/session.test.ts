@@ -80,6 +80,31 @@ test('a session gets old in three steps', () => {
   assert.equal(clock.pendingTimers, 0);
 });
 
+test('steps of the age that are far away have no timer, and come on time', () => {
+  const { clock, fake, transport, session } = setUp({ goAwayMs: 360_123, ageMs: 540_000, closeMs: 1_530_000 });
+  session.onAge(() => fake.calls.push('aged'));
+  const live = (ms: number) => {
+    for (; ms > 0; ms -= 1000) {
+      transport.bytesRead++;
+      clock.advance(Math.min(ms, 1000));
+    }
+  };
+  live(340_000);
+  assert.equal(clock.pendingTimers, 1); // that of the rounds
+  live(20_122);
+  assert.deepEqual(fake.calls, []);
+  live(1);
+  assert.deepEqual(fake.calls, ['close']);
+  live(179_876);
+  assert.deepEqual(fake.calls, ['close']);
+  live(1);
+  assert.deepEqual(fake.calls, ['close', 'aged']);
+  live(989_999);
+  assert.deepEqual(fake.calls, ['close', 'aged']);
+  live(1);
+  assert.deepEqual(fake.calls, ['close', 'aged', 'destroy']);
+});
+
 test('draining ages a session and sends GOAWAY, once', () => {
   const { fake, session } = setUp();
   let aged = 0;

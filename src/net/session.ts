@@ -4,7 +4,7 @@ import { ErrorCode } from '../http2/error_code.ts';
 import type { Closeable, Scope } from '../runtime/scope.ts';
 import type { ConnectionAge } from './connection_age.ts';
 import type { Gate, Plea } from './gate.ts';
-import { Keepalive, PingPolicy } from './keepalive.ts';
+import { KEEPALIVE_CHECK_MS, Keepalive, PingPolicy } from './keepalive.ts';
 import type { Checked, Rounds } from './rounds.ts';
 import type { SessionWindow } from './windows.ts';
 
@@ -50,6 +50,9 @@ export interface SessionOptions {
   readonly limitPings: boolean;
 }
 
+/** Steps of a connection's age that are farther away than this get no timer yet: the rounds look sooner. */
+const SOON_MS = 2 * KEEPALIVE_CHECK_MS;
+
 /** What a session does to its connection. */
 export type SessionLink = Pick<Connection, 'destroyed' | 'ping' | 'close' | 'destroy' | 'fail' | 'trust'>;
 
@@ -62,6 +65,8 @@ export class ManagedSession implements Session, Closeable, Checked {
   readonly #keepalive: Keepalive;
   readonly #startedMs: number;
   readonly #ageListeners = new Set<() => void>();
+  /** The next step of its age, on the monotonic clock, as long as no timer waits for it. */
+  #nextAgeMs = Number.POSITIVE_INFINITY;
   #aged = false;
   #leaving = false;
   #known = false;
@@ -163,14 +168,19 @@ export class ManagedSession implements Session, Closeable, Checked {
     if (verdict === 'dead') this.close();
     else if (verdict === 'ping') this.#link.ping();
     window?.grow();
+    if (this.#nextAgeMs <= nowMs + SOON_MS) this.#scheduleAge();
   }
 
   #scheduleAge(): void {
     const { age } = this.#options;
     if (age === undefined) return;
     const elapsedMs = this.scope.clock.monotonicMs() - this.#startedMs;
+    this.#nextAgeMs = Number.POSITIVE_INFINITY;
     const next = [age.goAwayMs, age.ageMs, age.closeMs].find((at) => at > elapsedMs);
-    if (next !== undefined) this.scope.timeout(next - elapsedMs, () => this.#growOld(age));
+    if (next === undefined) return;
+    // For half an hour the timers of ten thousand agents, each with a time of its own, would be half a kilobyte each.
+    if (next - elapsedMs > SOON_MS) this.#nextAgeMs = this.#startedMs + next;
+    else this.scope.timeout(next - elapsedMs, () => this.#growOld(age));
   }
 
   #growOld(age: ConnectionAge): void {

@@ -85,6 +85,28 @@ test('the signal fires with the scope, also when it is first asked for afterward
   assert.deepEqual([late.signal.aborted, (late.signal.reason as Error).message], [true, 'scope closed']);
 });
 
+test('the signal of one piece of work fires with the scope, and is let go with the work', async () => {
+  const { scope } = setUp();
+  const signals: AbortSignal[] = [];
+  const work = async (signal: AbortSignal) => signals.push(signal);
+  assert.equal(await scope.during(work), 1);
+  const going = scope.during((signal) => new Promise((resolve) => signal.addEventListener('abort', resolve)));
+  scope.close('why');
+  await going;
+  await scope.during(work);
+  assert.deepEqual(
+    signals.map(({ aborted, reason }) => [aborted, reason]),
+    [
+      [false, undefined],
+      [true, 'why'],
+    ],
+  );
+  await assert.rejects(
+    scope.during(() => Promise.reject(new Error('no'))),
+    /no/,
+  );
+});
+
 test('what throws while it is closed keeps nothing else from being closed', () => {
   const { scope } = setUp();
   const failure = new Error('broken');

@@ -32,6 +32,20 @@ export class Scope {
     return this.#controller.signal;
   }
 
+  /**
+   * Hands an AbortSignal to `work` that fires when the scope closes. Unlike `signal` nothing of it is left when the work is done: it is for scopes
+   * that live long after.
+   */
+  async during<V>(work: (signal: AbortSignal) => Promise<V>): Promise<V> {
+    const controller = new AbortController();
+    const abort = this.own({ close: (reason?: unknown) => controller.abort(reason) });
+    try {
+      return await work(controller.signal);
+    } finally {
+      this.disown(abort);
+    }
+  }
+
   /** A scope that is closed with this one, or earlier. */
   child(): Scope {
     const child = new Scope(this.clock, this);

@@ -7,7 +7,7 @@ import type { ServerCall } from '../../grpc/server_call.ts';
 import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
-import { Backoff } from '../../runtime/backoff.ts';
+import { Backoff, type BackoffOptions } from '../../runtime/backoff.ts';
 import { PollLoop } from '../../runtime/poll_loop.ts';
 import type { Random } from '../../runtime/random.ts';
 import type { Scope } from '../../runtime/scope.ts';
@@ -43,8 +43,8 @@ export class ConfigurationStream {
   readonly #token: string;
   readonly #scope: Scope;
   readonly #loop: PollLoop;
-  readonly #backoff: Backoff;
-  readonly #gitlabBackoff: Backoff;
+  #backoff: Backoff | undefined;
+  #gitlabBackoff: Backoff | undefined;
   readonly #registration: StreamRegistration | undefined;
   #lastCommitId: string;
   #lastFailure = '';
@@ -66,9 +66,6 @@ export class ConfigurationStream {
     this.#registration = registration;
     this.#scope = call.session.scope.child();
     this.#loop = new PollLoop(this.#scope);
-    const chance = { clock: this.#scope.clock, random: deps.random };
-    this.#backoff = new Backoff(BACKOFF, chance);
-    this.#gitlabBackoff = new Backoff(GITLAB_BACKOFF, chance);
   }
 
   /** Resolves when the call is over; rejects with AppError for the status to end it with. */
@@ -76,7 +73,7 @@ export class ConfigurationStream {
     const end = () => this.#scope.close();
     try {
       this.#call.onOver(end);
-      await this.#loop.run(() => this.#round());
+      await this.#loop.run(() => this.#scope.during((signal) => this.#round(this.#call.onBehalf(signal))));
     } catch (error) {
       if (!this.#scope.closed) throw error;
     } finally {
@@ -87,17 +84,17 @@ export class ConfigurationStream {
   }
 
   /** Returns how long to wait for the next one, in milliseconds. */
-  async #round(): Promise<number> {
+  async #round(asking: CallOptions): Promise<number> {
     const { log: base, pollPeriodMs } = this.#deps;
-    const agent = await this.#authenticate();
+    const agent = await this.#authenticate(asking);
     if (typeof agent === 'number') return agent;
     if (!hasRepository(agent)) return pollPeriodMs;
     const log = base.with({ agent_id: agent.id, project_id: agent.projectPath, ...this.#call.trail() });
     const source = this.#bind(agent);
     await this.#registration?.renew(agent, log);
-    const commitId = await this.#newCommit(source, agent, log);
+    const commitId = await this.#newCommit(source, agent, log, asking);
     if (typeof commitId === 'number') return commitId;
-    const response = await this.#fetch(source, agent, commitId, log);
+    const response = await this.#fetch(source, agent, commitId, log, asking);
     if (typeof response === 'number') return response;
     this.#call.write(response);
     this.#lastCommitId = commitId;
@@ -105,23 +102,28 @@ export class ConfigurationStream {
   }
 
   /** The agent, looked up each time: tokens are revoked and projects move. How long to wait if GitLab cannot say. */
-  async #authenticate(): Promise<AgentInfo | number> {
+  async #authenticate(asking: CallOptions): Promise<AgentInfo | number> {
     const { agents } = this.#deps;
     try {
       return (
-        agents.peek(this.#token) ??
-        (await agents.authenticate(this.#token, { ...this.#asking(), method: this.#call.path }))
+        agents.peek(this.#token) ?? (await agents.authenticate(this.#token, { ...asking, method: this.#call.path }))
       );
     } catch (error) {
       if (!(error instanceof AppError) || error.code !== StatusCode.Unavailable) throw error;
+      this.#gitlabBackoff ??= this.#newBackoff(GITLAB_BACKOFF);
       return this.#gitlabBackoff.nextMs();
     }
   }
 
   /** The head, if the agent does not have it yet; otherwise how long to wait. */
-  async #newCommit(source: ConfigurationSource, agent: AgentWithRepository, log: Log): Promise<string | number> {
+  async #newCommit(
+    source: ConfigurationSource,
+    agent: AgentWithRepository,
+    log: Log,
+    asking: CallOptions,
+  ): Promise<string | number> {
     const { pollPeriodMs } = this.#deps;
-    const found = await this.#try('Config: repository poll failed', log, {}, () => source.head(agent, this.#asking()));
+    const found = await this.#try('Config: repository poll failed', log, {}, () => source.head(agent, asking));
     if (typeof found === 'number') return found;
     if (found.kind === 'not found') {
       const error = new GitalyError('NotFound', 'InfoRefsUploadPack', { path: branchRef(agent) });
@@ -141,12 +143,13 @@ export class ConfigurationStream {
     agent: AgentWithRepository,
     commitId: string,
     log: Log,
+    asking: CallOptions,
   ): Promise<Uint8Array | number> {
     log.info('Config: new commit', { commit_id: commitId });
     const file = { commit_id: commitId, file: `.gitlab/agents/${agent.name}/config.yaml` };
     return this.#try('Config: failed to fetch', log, file, async () => {
       configurationPath(agent.name);
-      return source.response(agent, commitId, log, this.#asking());
+      return source.response(agent, commitId, log, asking);
     });
   }
 
@@ -169,13 +172,14 @@ export class ConfigurationStream {
       if (text === this.#lastFailure) log.debug(failure, { error: text, ...fields });
       else log.error(failure, { error: text, hint: Hint.gitaly, ...fields });
       this.#lastFailure = text;
-      if (!isUnavailable(error)) return this.#backoff.nextMs();
-      return UNAVAILABLE_RETRY_MS * (1 + this.#deps.random.fraction());
+      if (isUnavailable(error)) return UNAVAILABLE_RETRY_MS * (1 + this.#deps.random.fraction());
+      this.#backoff ??= this.#newBackoff(BACKOFF);
+      return this.#backoff.nextMs();
     }
   }
 
-  #asking(): CallOptions {
-    return this.#call.onBehalf(this.#scope.signal);
+  #newBackoff(options: BackoffOptions): Backoff {
+    return new Backoff(options, { clock: this.#scope.clock, random: this.#deps.random });
   }
 
   #bind(agent: AgentWithRepository): ConfigurationSource {

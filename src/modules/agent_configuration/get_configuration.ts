@@ -3,10 +3,12 @@ import type { AgentAuthenticator } from '../../auth/agent_authenticator.ts';
 import type { AgentMethod } from '../../auth/agent_method.ts';
 import { authenticatePersistently } from '../../auth/persistent_authentication.ts';
 import {
+  type ConfigurationRequest,
   ConfigurationRequestSchema,
   ConfigurationResponseSchema,
 } from '../../gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
 import { oneRequest } from '../../grpc/one_request.ts';
+import type { ServerCall } from '../../grpc/server_call.ts';
 import { OK } from '../../grpc/status.ts';
 import type { EventBus } from '../../store/event_bus.ts';
 import type { SourceDeps } from './configuration_source.ts';
@@ -34,15 +36,18 @@ export function createGetConfiguration(
       grpc_method: 'GetConfiguration',
     }),
   };
+  const open = (call: ServerCall, token: string, request: ConfigurationRequest | undefined) => {
+    if (request === undefined) return undefined;
+    const { skipRegister, agentMeta } = request;
+    const registration = skipRegister ? undefined : new StreamRegistration(deps, deps.pollPeriodMs, agentMeta);
+    return new ConfigurationStream(streamDeps, call, token, request, registration);
+  };
   return {
     path: PATH,
     async handle(call, token) {
-      const request = await oneRequest(call, ConfigurationRequestSchema);
-      if (request === undefined) return;
-      const registration = request.skipRegister
-        ? undefined
-        : new StreamRegistration(deps, deps.pollPeriodMs, request.agentMeta);
-      const stream = new ConfigurationStream(streamDeps, call, token, request, registration);
+      // No variable has the request: it would be kept as long as the agent is there.
+      const stream = open(call, token, await oneRequest(call, ConfigurationRequestSchema));
+      if (stream === undefined) return;
       const stopWaitingForAge = call.session.onAge(() => call.end(OK));
       try {
         await stream.run();

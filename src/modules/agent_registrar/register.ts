@@ -71,7 +71,9 @@ async function change(
 ): Promise<void> {
   const { id: agentId, projectId } =
     agents.peek(token) ??
-    (await agents.authenticate(token, { ...call.onBehalf(call.session.scope.signal), method: call.path }));
+    (await call.session.scope.during((signal) =>
+      agents.authenticate(token, { ...call.onBehalf(signal), method: call.path }),
+    ));
   try {
     await apply({ agentId, projectId, connectionId: request.podId });
   } catch (error) {

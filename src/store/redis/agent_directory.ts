@@ -166,7 +166,8 @@ export class RedisAgentDirectory implements AgentDirectory {
     void this.#work.run('Failed to unregister agent', async () => {
       const key = this.#keys.podsOfAgent(agent.agentId);
       const value = asBytes(await this.#redis.send(['HGET', key, String(agent.connectionId)]));
-      if (value !== undefined && written !== undefined && value.equals(written)) await this.#remove([agent]);
+      if (value !== undefined && written !== undefined && value.toString('latin1') === written)
+        await this.#remove([agent]);
     });
   }
 
@@ -199,7 +200,7 @@ export class RedisAgentDirectory implements AgentDirectory {
     await this.#writeWithAgents(agentIds, commands);
     for (const { registration, value } of written) {
       registration.expiresAtMs = nowMs + lifeMs;
-      registration.written = value;
+      registration.written = value.toString('latin1');
     }
   }
 

@@ -12,8 +12,8 @@ export interface Registration {
   lapse: Timer;
   /** When what Redis has expires, on the wall clock; 0: it has nothing, or nobody knows what. */
   expiresAtMs: number;
-  /** What Redis has. */
-  written: Buffer | undefined;
+  /** What Redis has, a character a byte: a small buffer would keep the block of 64 KiB alive that it was cut from. */
+  written: string | undefined;
 }
 
 /** The pods that have registered with this node, whether Redis is there or not. */
