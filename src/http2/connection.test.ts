@@ -1077,22 +1077,15 @@ describe('the end', () => {
   });
 
   test('of thousands of requests that wait takes no longer than they deserve', async () => {
-    const cost = async (requests: number): Promise<number> => {
-      const peer = new FramePeer('client');
-      await peer.greet([3, 0]);
-      const asked = Array.from({ length: requests }, () => ask(peer));
-      const start = process.cpuUsage();
-      for (const { stream } of asked.slice(0, requests / 2)) stream.reset(ErrorCode.Cancel);
-      await peer.send(goAway(0, 0));
-      assert.ok(asked.every(({ said }) => said.length === 1));
-      return process.cpuUsage(start).user;
-    };
-    const least = async (requests: number) =>
-      Math.min(await cost(requests), await cost(requests), await cost(requests));
-    const few = await least(10_000);
-    const many = await least(80_000);
-    // Eight times as many; if each looked at all others, it would be 64 times as much.
-    assert.ok(many / few < 30, `${few} µs, ${many} µs`);
+    const peer = new FramePeer('client');
+    await peer.greet([3, 0]);
+    const asked = Array.from({ length: 80_000 }, () => ask(peer));
+    const start = process.cpuUsage();
+    for (const { stream } of asked.slice(0, 40_000)) stream.reset(ErrorCode.Cancel);
+    await peer.send(goAway(0, 0));
+    assert.ok(asked.every(({ said }) => said.length === 1));
+    // About 100 ms of the processor's time, however busy it is; seconds if each looked at all others.
+    assert.ok(process.cpuUsage(start).user < 2_000_000);
   });
 
   test('leaves no timer behind, whoever closes first', async () => {
