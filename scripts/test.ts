@@ -43,7 +43,8 @@ const stages: readonly Stage[] = [
   {
     name: 'e2e',
     files: testFiles('test/e2e/**/*.test.ts').filter((file) => !file.startsWith('test/e2e/hostile/')),
-    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 12 * minute),
+    // They wait more than they work.
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'executable' }, 12 * minute, 4),
   },
   {
     name: 'hostile',

@@ -68,11 +68,15 @@ function tapTotal(tap: string, name: string): number {
   return Number(new RegExp(`^# ${name} (\\d+)$`, 'm').exec(tap)?.[1] ?? 0);
 }
 
-/** Runs test files with Node's test runner. */
+/**
+ * Runs test files with Node's test runner.
+ * @param atOnce files
+ */
 export async function runOnNode(
   files: readonly string[],
   env: Readonly<Record<string, string>>,
   limitMs: number,
+  atOnce = 2,
 ): Promise<Counts> {
   const folder = mkdtempSync(join(tmpdir(), 'gitlab-kas-test-'));
   const tapFile = join(folder, 'tap');
@@ -80,9 +84,9 @@ export async function runOnNode(
     index % 2 === 0 ? `--test-reporter=${value}` : `--test-reporter-destination=${value}`,
   );
   // Forced exit: a file whose failed test left a socket open is done all the same.
-  const options = ['--test', '--test-concurrency=2', '--test-timeout=60000', '--test-force-exit', ...reporters];
+  const options = [`--test-concurrency=${atOnce}`, '--test-timeout=60000', '--test-force-exit', ...reporters];
   try {
-    const { exitStatus } = await runVisibly(process.execPath, [...options, ...files], env, limitMs);
+    const { exitStatus } = await runVisibly(process.execPath, ['--test', ...options, ...files], env, limitMs);
     const tap = existsSync(tapFile) ? readFileSync(tapFile, 'utf8') : '';
     const failed = tapTotal(tap, 'fail') + tapTotal(tap, 'cancelled');
     return countsOf(exitStatus, tapTotal(tap, 'pass'), failed, tapTotal(tap, 'skipped') + tapTotal(tap, 'todo'));

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { type AddressInfo, connect, createServer, type Socket } from 'node:net';
+import { connect, createServer, type Socket } from 'node:net';
 import { connect as connectTls } from 'node:tls';
 
 /** Where something listens. */
@@ -37,20 +37,31 @@ export function addressOf(endpoint: Endpoint): string {
   return endpoint.network === 'unix' ? endpoint.path : `${endpoint.host}:${endpoint.port}`;
 }
 
-/** The system gives a port that was just closed again at times. */
-const given = new Set<number>();
+/**
+ * Ports that the kernel gives to nobody by itself, as it does those above 32768 to each connection that begins: one that is free
+ * now is still free when its server starts. Each test process begins elsewhere.
+ */
+const PORTS = { first: 12_000, count: 9000 };
+let next = (process.pid * 97) % PORTS.count;
 
-/** A TCP port of 127.0.0.1 that nobody uses now, and that was not given before. */
+/** A TCP port of 127.0.0.1 that nobody uses now, and that was not given lately. */
 export async function freePort(): Promise<number> {
   for (;;) {
-    const server = createServer();
-    server.listen(0, '127.0.0.1');
-    await once(server, 'listening');
-    const { port } = server.address() as AddressInfo;
-    server.close();
-    await once(server, 'close');
-    if (given.has(port)) continue;
-    given.add(port);
-    return port;
+    const port = PORTS.first + next;
+    next = (next + 1) % PORTS.count;
+    if (await isFree(port)) return port;
   }
+}
+
+async function isFree(port: number): Promise<boolean> {
+  const server = createServer();
+  server.listen(port, '127.0.0.1');
+  try {
+    await once(server, 'listening');
+  } catch {
+    return false;
+  }
+  server.close();
+  await once(server, 'close');
+  return true;
 }
