@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { EventEmitter } from 'node:events';
 import { Readable } from 'node:stream';
 import { test } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { frame } from '../../test/support/doubles/grpc_frames.ts';
 import { USUAL_MESSAGES } from '../grpc/message_reader.ts';
@@ -85,7 +86,6 @@ test('handlers learn of the connection’s age', () => {
 for (const [contentType, header, value] of [
   ['application/grpc', 'grpc-timeout', '250m'],
   ['application/grpc-web+proto', 'grpc-timeout', '250m'],
-  ['application/json', 'connect-timeout-ms', '250'],
   ['application/connect+json', 'connect-timeout-ms', '250'],
 ] as const) {
   test(`a request that does not arrive in time fails, as ${contentType}`, async () => {
@@ -107,6 +107,18 @@ for (const [contentType, header, value] of [
     assert.equal(body.destroyed, false, 'the answer goes out on it');
   });
 }
+
+test('a unary request of Connect that does not arrive in time fails', async () => {
+  const { incoming } = request({ 'content-type': 'application/json', 'connect-timeout-ms': '250' });
+  const body = new Readable({ read() {} });
+  const { body: read } = universalRequest({ ...incoming, body }, clock, USUAL_MESSAGES);
+  const message = (read as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]().next();
+  body.push('{');
+  await turn();
+  clock.advance(250);
+  await assert.rejects(message, { rawMessage: 'context deadline exceeded', code: Code.DeadlineExceeded });
+  assert.equal(body.destroyed, false, 'the answer goes out on it');
+});
 
 test('the deadline of a call that is over is forgotten; one that makes no sense is none', () => {
   const timers = clock.pendingTimers;

@@ -5,7 +5,9 @@ import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
 import type { MessageLimit } from '../grpc/message_reader.ts';
 import { parseGrpcTimeout } from '../grpc/status_wire.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { StatusCode } from '../runtime/status_code.ts';
 import { type CallRecord, callRecord } from './call_metrics.ts';
+import { connectMessage } from './connect_message.ts';
 import { onConnectionAge, proveConnection } from './connection.ts';
 import { correlationId, correlationOf } from './correlation.ts';
 import { GrpcMessages } from './grpc_messages.ts';
@@ -47,7 +49,6 @@ export function universalRequest(
     const timer = clock.startTimer(timeoutMs, () => body.fail(late));
     answer.once('close', () => timer.stop());
   }
-  const isGrpc = protocolOf(headers['content-type'] ?? '') === 'grpc';
   const controller = new AbortController();
   answer.once('close', () => controller.abort(new ConnectError('context canceled', Code.Canceled)));
   const values = createContextValues();
@@ -60,10 +61,39 @@ export function universalRequest(
     method,
     url: `http://internal-api.invalid${target}`,
     header: webHeaders(headers),
-    body: isGrpc ? new GrpcMessages(body, messages, headers['grpc-encoding'] === 'gzip') : body,
+    body: bodyOf(body, headers, countedBy(record, messages)),
     signal: controller.signal,
     contextValues: values,
   };
+}
+
+/** Whoever refuses a message notes how the call ends: the library does that by itself, and tells nobody. */
+function countedBy(record: CallRecord | undefined, { maxBytes, exceeded }: MessageLimit): MessageLimit {
+  return {
+    maxBytes,
+    exceeded() {
+      exceeded();
+      if (record !== undefined) record.failure = StatusCode.ResourceExhausted;
+    },
+  };
+}
+
+/** The body as the library gets it: in messages that are as large as they may be, and not compressed. */
+function bodyOf(body: RequestBody, headers: IncomingHttpHeaders, limit: MessageLimit): AsyncIterable<Uint8Array> {
+  switch (protocolOf(headers['content-type'] ?? '')) {
+    case 'grpc':
+    case 'grpc-web':
+      return new GrpcMessages(body, limit, headers['grpc-encoding'] === 'gzip');
+    case 'connect-stream':
+      return new GrpcMessages(body, limit, headers['connect-content-encoding'] === 'gzip');
+    case 'connect': {
+      const length = headers['content-length'];
+      const announced = length === undefined ? undefined : Number(length);
+      return connectMessage(body, { limit, compressed: headers['content-encoding'] === 'gzip', announced });
+    }
+    case undefined:
+      return body; // refused for its content type
+  }
 }
 
 /** What is malformed counts as none. */
@@ -86,7 +116,13 @@ function webHeaders(headers: IncomingHttpHeaders): Headers {
     else web.set(name, value);
   }
   const contentType = web.get('content-type') ?? '';
-  if (protocolOf(contentType) === 'grpc') {
+  const protocol = protocolOf(contentType);
+  if (protocol === 'connect') {
+    // Of the body as it came, not as the library gets it.
+    web.delete('content-length');
+    if (web.get('content-encoding') === 'gzip') web.delete('content-encoding');
+  }
+  if (protocol === 'grpc') {
     // As gRPC servers in Go do it: who does not compress gets nothing compressed, and a codec that is not there is protobuf.
     const encoding = web.get('grpc-encoding') ?? 'identity';
     if (encoding === 'identity') web.delete('grpc-accept-encoding');

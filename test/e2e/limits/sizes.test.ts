@@ -5,11 +5,12 @@ import { gzipSync } from 'node:zlib';
 import { Health } from '../../../src/gen/grpc/health/v1/health_pb.ts';
 import type { Cluster } from '../../support/cluster.ts';
 import { startEchoCluster } from '../../support/echo_cluster.ts';
-import { grpcConnection } from '../../support/grpc_client.ts';
+import { envelope, grpcConnection } from '../../support/grpc_client.ts';
 import { Flag, FrameType, frame, headerBlock, PREFACE, rstStream, settings } from '../../support/hostile/frames.ts';
+import { ask } from '../../support/http_client.ts';
 import { rawConnection } from '../../support/http1.ts';
-import { pathOf } from '../../support/internal_api.ts';
-import { limitCount } from '../../support/limit_count.ts';
+import { pathOf, railsJwt } from '../../support/internal_api.ts';
+import { limitCount, sampleValue } from '../../support/limit_count.ts';
 import { eventually, within } from '../../support/wait.ts';
 
 const connectPath = '/gitlab.agent.reverse_tunnel.rpc.ReverseTunnel/Connect';
@@ -91,6 +92,37 @@ describe('sizes', () => {
     assert.equal(await limitCount(cluster.server, 'message_bytes', 'api'), 2);
     connection.close();
   });
+
+  for (const [protocol, contentType, encodingHeader] of [
+    ['gRPC-Web', 'application/grpc-web+proto', 'grpc-encoding'],
+    ['Connect', 'application/proto', 'content-encoding'],
+    ['Connect, as a stream', 'application/connect+proto', 'connect-content-encoding'],
+  ] as const) {
+    test(`a message of GitLab in ${protocol}, as it comes and when it is inflated`, async () => {
+      const { server, gitlab } = cluster;
+      assert.ok(gitlab);
+      const before = await limitCount(server, 'message_bytes', 'api');
+      const streams = contentType === 'application/connect+proto';
+      const path = `/grpc.health.v1.Health/${streams ? 'Watch' : 'Check'}`;
+      const large = Buffer.alloc((256 << 10) + 1);
+      for (const gzip of [false, true]) {
+        const headers = {
+          authorization: `Bearer ${railsJwt(gitlab.secret)}`,
+          'content-type': contentType,
+          ...(gzip && { [encodingHeader]: 'gzip' }),
+        };
+        const unary = gzip ? gzipSync(large) : large;
+        const body = contentType === 'application/proto' ? unary : envelope(large, gzip);
+        const answer = await ask(server.endpoints.api, { method: 'POST', path, headers, body });
+        const said = `${answer.headers['grpc-status']} ${answer.text}`;
+        assert.match(said, /^8 |grpc-status: 8|resource_exhausted/, `gzip: ${gzip}: ${answer.status} ${said}`);
+      }
+      assert.equal(await limitCount(server, 'message_bytes', 'api'), before + 2);
+      const type = streams ? 'server_stream' : 'unary';
+      const refused = `grpc_server_handled_total{grpc_type="${type}",grpc_service="grpc.health.v1.Health",grpc_method="${streams ? 'Watch' : 'Check'}",grpc_code="ResourceExhausted"}`;
+      assert.ok((await sampleValue(server, refused)) >= 2);
+    });
+  }
 
   test('streams, also of a client that has not read our SETTINGS', async () => {
     const block = headerBlock({
