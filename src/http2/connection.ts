@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http2';
 import type { Duplex } from 'node:stream';
-import type { Clock, Timer } from '../runtime/clock.ts';
+import type { Clock } from '../runtime/clock.ts';
 import { ConnectionError } from './connection_error.ts';
 import { ErrorCode } from './error_code.ts';
 import { FloodGuard, type FloodLimit } from './flood_guard.ts';
@@ -18,8 +18,10 @@ import { FrameReader, type FrameSink } from './frame_reader.ts';
 import { type HeaderBlock, HeaderBlocks, type HeaderListLimit, HeadersTooLarge } from './header_blocks.ts';
 import { type HeaderList, MalformedHeaders, requestHeaders, responseHeaders, trailerHeaders } from './header_list.ts';
 import { encodeHeaders } from './hpack/encoder.ts';
+import { Lingering } from './lingering.ts';
+import { Receiving, type ReceivingOptions } from './receiving.ts';
 import { Sending } from './sending.ts';
-import { DEFAULT_WINDOW_BYTES, newPeerSettings, readSettings, settingsPayload } from './settings.ts';
+import { newPeerSettings, readSettings } from './settings.ts';
 import { type Headers, Stream } from './stream.ts';
 
 /** Who uses a connection. */
@@ -37,15 +39,9 @@ export interface ConnectionHandler {
   closed(error: Error | undefined): void;
 }
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends ReceivingOptions {
   readonly role: 'server' | 'client';
   readonly clock: Clock;
-  /** What the peer may send on a stream before it is read, in bytes. */
-  readonly streamWindowBytes: number;
-  /** What it may have under way on all streams together; bytes that wait in streams do not count, up to `heldBytes`. */
-  readonly connectionWindowBytes: number;
-  /** So much may wait in all streams together, of a peer that is not known yet and of one that is. */
-  readonly heldBytes: { readonly stranger: number; readonly known: number };
   /** Streams that a client may have open at once. */
   readonly maxStreams: number;
   /** The same, as long as the peer is not known; default: `maxStreams`. */
@@ -77,8 +73,6 @@ const SENT_AWAY_MS = 1000;
 const SHUT_OUT_MS = 1000;
 /** Streams that the peer itself has ended are remembered, so that it can be told of what it still sends on them. */
 const REMEMBERED_STREAMS = 16;
-/** A client whose answer was complete before its request has so long to end it: what it had sent already should not make us tell it to stop. */
-const LINGER_MS = 10;
 const NOTHING = Buffer.alloc(0);
 /** A server opens none. */
 const NO_STREAMS = new Map<Stream, Headers>();
@@ -95,6 +89,7 @@ export class Connection implements FrameSink {
   readonly #handler: ConnectionHandler;
   readonly #options: ConnectionOptions;
   readonly #sending: Sending;
+  readonly #receiving: Receiving;
   readonly #reader = new FrameReader(this);
   readonly #blocks: HeaderBlocks;
   readonly #flood: FloodGuard;
@@ -107,28 +102,15 @@ export class Connection implements FrameSink {
   #lastStreamId: number;
   /** What GOAWAY said: later streams of the peer are not looked at. */
   #lastServedId: number | undefined;
-  /** What the peer may still send on all streams together, and what it has not been told of. */
-  #receiveWindow: number;
-  #unacknowledged = 0;
-  /** What waits in all streams together. */
-  #held = 0;
-  #mayHold: number;
   #mayOpen: number;
   /** How many the peer has been told of. */
   #toldOpen: number;
   #trusted = false;
-  /** What streams begin with, once the peer has said that it knows; before that, RFC 9113's. */
-  #initialWindow = DEFAULT_WINDOW_BYTES;
-  /** Told to the peer, in this order, and not acknowledged. */
-  readonly #windowsTold: { readonly bytes: number; readonly applied: (() => void) | undefined }[] = [];
-  #streamWindow: number;
   /** Requests beyond what the server takes at once. */
   readonly #unopened: Map<Stream, Headers>;
   readonly #pings: ((error: Error | undefined) => void)[] = [];
   readonly #endedByPeer: number[] = [];
-  /** Streams whose answers are complete and whose requests are not, since `#lingerTimer` was started. */
-  #lingering: Stream[] = [];
-  #lingerTimer: Timer | undefined;
+  readonly #lingering: Lingering;
   #closing = false;
   #destroyed = false;
   #error: Error | undefined;
@@ -140,16 +122,15 @@ export class Connection implements FrameSink {
     this.#handler = handler;
     this.#options = options;
     this.#sending = new Sending(transport);
+    this.#receiving = new Receiving(options, this.#sending.output);
+    this.#lingering = new Lingering(options.clock);
     this.#blocks = new HeaderBlocks(options.headerList);
     this.#flood = new FloodGuard(options.flood, options.clock.monotonicMs());
     this.#unopened = this.isServer ? NO_STREAMS : new Map();
     this.#prefaceLeft = this.isServer ? CLIENT_PREFACE.length : 0;
     this.#lastStreamId = this.isServer ? 0 : -1;
-    this.#streamWindow = options.streamWindowBytes;
-    this.#mayHold = options.heldBytes.stranger;
     this.#mayOpen = Math.min(options.strangerStreams ?? options.maxStreams, options.maxStreams);
     this.#toldOpen = this.#mayOpen;
-    this.#receiveWindow = Math.max(options.connectionWindowBytes, DEFAULT_WINDOW_BYTES);
     this.#greet();
     transport.on('data', (chunk: Buffer) => this.#push(chunk));
     transport.on('error', (error) => {
@@ -161,19 +142,12 @@ export class Connection implements FrameSink {
   }
 
   #greet(): void {
-    const { streamWindowBytes, headerList } = this.#options;
-    const { output } = this.#sending;
-    if (!this.isServer) output.bytes(CLIENT_PREFACE);
-    this.#windowsTold.push({ bytes: streamWindowBytes, applied: undefined });
-    const settings = settingsPayload({
-      initialWindowBytes: streamWindowBytes,
-      maxHeaderListBytes: headerList.bytes,
+    if (!this.isServer) this.#sending.output.bytes(CLIENT_PREFACE);
+    this.#receiving.greet({
+      maxHeaderListBytes: this.#options.headerList.bytes,
       enablePush: false,
       ...(this.isServer && { maxConcurrentStreams: this.#toldOpen }),
     });
-    output.frame(FrameType.Settings, 0, 0, settings);
-    const more = this.#receiveWindow - DEFAULT_WINDOW_BYTES;
-    if (more > 0) output.numberFrame(FrameType.WindowUpdate, 0, more);
   }
 
   /** Nothing is sent or received any more. */
@@ -197,11 +171,10 @@ export class Connection implements FrameSink {
 
   /** Somebody is known on the connection, who may be busier than a stranger. */
   trust(): void {
-    const { trustedFlood, heldBytes, maxStreams } = this.#options;
+    const { trustedFlood, maxStreams } = this.#options;
     this.#trusted = true;
-    this.#mayHold = heldBytes.known;
     this.#mayOpen = maxStreams;
-    this.#acknowledge();
+    this.#receiving.trust();
     this.#tellMayOpen();
     if (trustedFlood !== undefined) this.#flood.relax(trustedFlood);
   }
@@ -210,16 +183,12 @@ export class Connection implements FrameSink {
   #tellMayOpen(): void {
     if (this.#toldOpen >= this.#mayOpen || this.#streams.size * 2 < this.#toldOpen) return;
     this.#toldOpen = this.#mayOpen;
-    this.#windowsTold.push({ bytes: this.#streamWindow, applied: undefined });
-    this.#sending.output.frame(FrameType.Settings, 0, 0, settingsPayload({ maxConcurrentStreams: this.#toldOpen }));
+    this.#receiving.tell({ maxConcurrentStreams: this.#toldOpen });
   }
 
   /** Gives streams another window, in bytes. `applied` is called when the peer knows. */
   setStreamWindow(bytes: number, applied: () => void): void {
-    if (this.#destroyed) return;
-    this.#streamWindow = bytes;
-    this.#windowsTold.push({ bytes, applied });
-    this.#sending.output.frame(FrameType.Settings, 0, 0, settingsPayload({ initialWindowBytes: bytes }));
+    if (!this.#destroyed) this.#receiving.tell({ initialWindowBytes: bytes }, applied);
   }
 
   /** GOAWAY: streams that are open go on, there will be no new ones, and the connection ends after the last. Idempotent. */
@@ -262,19 +231,12 @@ export class Connection implements FrameSink {
 
   // ---- for streams
 
-  /** What a stream may hold of what nobody has read, as told to the peer last. */
-  get streamWindow(): number {
-    return this.#streamWindow;
+  get receiving(): Receiving {
+    return this.#receiving;
   }
 
   get sending(): Sending {
     return this.#sending;
-  }
-
-  /** So many bytes more, or fewer, wait in streams. */
-  hold(bytes: number): void {
-    this.#held += bytes;
-    if (bytes < 0) this.#acknowledge();
   }
 
   sendWindowUpdate(streamId: number, bytes: number): void {
@@ -285,15 +247,9 @@ export class Connection implements FrameSink {
     this.#sending.output.numberFrame(FrameType.RstStream, streamId, code);
   }
 
-  /** The stream's answer is complete. What the client sends is checked on for a moment; then it is asked to stop (RFC 9113, 8.1). */
+  /** The stream's answer is complete, its request is not. */
   linger(stream: Stream): void {
-    this.#lingering.push(stream);
-    this.#lingerTimer ??= this.#options.clock.startTimer(LINGER_MS, () => this.#stopLingering());
-  }
-
-  #stopLingering(): void {
-    this.#lingerTimer = undefined;
-    for (const stream of this.#lingering.splice(0)) stream.cut(ErrorCode.NoError);
+    this.#lingering.add(stream);
   }
 
   /** An answer is complete. Those to strangers count, who have been refused, or have asked for what is there for everybody. */
@@ -318,7 +274,7 @@ export class Connection implements FrameSink {
 
   #open(stream: Stream, headers: Headers): void {
     this.#lastStreamId += 2;
-    stream.begin(this.#lastStreamId, this.#peer.initialWindowBytes, this.#initialWindow);
+    stream.begin(this.#lastStreamId, this.#peer.initialWindowBytes, this.#receiving.initialWindow);
     this.#streams.set(stream.id, stream);
     this.#sending.headers(stream.id, encodeHeaders(headers), false);
     if (this.#lastStreamId + 1 >= 2 * (this.#options.maxRequests ?? MAX_REQUESTS)) this.#retire();
@@ -388,7 +344,8 @@ export class Connection implements FrameSink {
     if (this.#destroyed) return;
     this.#destroyed = true;
     this.#reader.stop();
-    this.#lingerTimer?.stop();
+    this.#receiving.stop();
+    this.#lingering.stop();
     end();
     for (const stream of [...this.#streams.values(), ...this.#unopened.keys()]) stream.close(ErrorCode.Cancel);
     for (const answered of this.#pings.splice(0)) answered(this.#lost());
@@ -462,7 +419,7 @@ export class Connection implements FrameSink {
 
   #dataBegun(flags: number, streamId: number, length: number): boolean {
     this.#mustHaveBegun(streamId, 'DATA');
-    this.#countReceived(length);
+    this.#receiving.count(length);
     if (length === 0 && (flags & Flag.EndStream) === 0) this.#countIdle();
     const stream = this.#streams.get(streamId);
     if (stream === undefined) {
@@ -474,22 +431,6 @@ export class Connection implements FrameSink {
     else if (!stream.admit(length)) this.#punish(stream, ErrorCode.FlowControlError);
     else if (!this.isServer && !stream.answered) this.#punish(stream, ErrorCode.ProtocolError);
     return !stream.over;
-  }
-
-  #countReceived(bytes: number): void {
-    this.#receiveWindow -= bytes;
-    if (this.#receiveWindow < 0) throw new ConnectionError(ErrorCode.FlowControlError, 'more than the window');
-    this.#unacknowledged += bytes;
-    this.#acknowledge();
-  }
-
-  /** What waits in a stream does not count against the connection's window, because a stalled one must not stop the others; all have a bound. */
-  #acknowledge(): void {
-    if (this.#unacknowledged * 2 < this.#options.connectionWindowBytes) return;
-    if (this.#held > this.#mayHold || this.#destroyed) return;
-    this.sendWindowUpdate(0, this.#unacknowledged);
-    this.#receiveWindow += this.#unacknowledged;
-    this.#unacknowledged = 0;
   }
 
   data(streamId: number, chunk: Buffer, end: boolean): void {
@@ -545,7 +486,7 @@ export class Connection implements FrameSink {
       return;
     }
     const headers = wellFormed(() => requestHeaders(list));
-    const stream = new Stream(this, streamId, this.#peer.initialWindowBytes, this.#initialWindow);
+    const stream = new Stream(this, streamId, this.#peer.initialWindowBytes, this.#receiving.initialWindow);
     if (headers === undefined || !stream.promise(headers['content-length'])) {
       this.#refuse(streamId, ErrorCode.ProtocolError);
       return;
@@ -654,15 +595,7 @@ export class Connection implements FrameSink {
 
   #settingsAcknowledged(payload: Buffer): void {
     if (payload.length > 0) throw new ConnectionError(ErrorCode.FrameSizeError, 'an acknowledgement is empty');
-    const told = this.#windowsTold.shift();
-    if (told === undefined) {
-      this.#countIdle(); // nobody has asked for it
-      return;
-    }
-    const change = told.bytes - this.#initialWindow;
-    this.#initialWindow = told.bytes;
-    for (const stream of this.#streams.values()) stream.receiveWindow += change;
-    told.applied?.();
+    if (!this.#receiving.acknowledged(this.#streams.values())) this.#countIdle(); // nobody has asked for it
   }
 
   #ping(flags: number, streamId: number, payload: Buffer): void {

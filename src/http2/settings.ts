@@ -58,13 +58,16 @@ function wrong(code: number): ConnectionError {
   return new ConnectionError(code, 'these SETTINGS are none');
 }
 
-/** The payload of our SETTINGS; what is undefined stays as it is. */
-export function settingsPayload(settings: {
+/** What we tell a peer of ourselves; what is undefined stays as it is. */
+export interface OurSettings {
   readonly initialWindowBytes?: number;
   readonly maxConcurrentStreams?: number;
   readonly maxHeaderListBytes?: number;
   readonly enablePush?: false;
-}): Buffer {
+}
+
+/** The payload of our SETTINGS. */
+export function settingsPayload(settings: OurSettings): Buffer {
   const pairs: [number, number][] = [];
   if (settings.enablePush === false) pairs.push([ENABLE_PUSH, 0]);
   if (settings.maxConcurrentStreams !== undefined) pairs.push([MAX_CONCURRENT_STREAMS, settings.maxConcurrentStreams]);

@@ -328,7 +328,7 @@ export class Stream {
 
   #hold(chunk: Buffer): void {
     this.#heldBytes += chunk.length;
-    this.#connection.hold(chunk.length);
+    this.#connection.receiving.hold(chunk.length);
     this.#held ??= [];
     const held = this.#held;
     if (chunk.length >= CRUMB_BYTES && chunk.length * WASTE >= chunk.buffer.byteLength) {
@@ -363,13 +363,13 @@ export class Stream {
 
   #release(bytes: number): void {
     this.#heldBytes -= bytes;
-    this.#connection.hold(-bytes);
+    this.#connection.receiving.hold(-bytes);
   }
 
   #acknowledge(): void {
     if (this.#left || this.#remoteEnded) return;
     // Told late, so that a stream costs few frames, but while the peer has a good part left.
-    if (this.#unacknowledged * 2 < this.#connection.streamWindow) return;
+    if (this.#unacknowledged * 2 < this.#connection.receiving.streamWindow) return;
     this.receiveWindow += this.#unacknowledged;
     this.#connection.sendWindowUpdate(this.id, this.#unacknowledged);
     this.#unacknowledged = 0;
