@@ -1,6 +1,6 @@
 import { ConnectionError } from '../http2/connection_error.ts';
 import { type ConnectFailure, connectFailure, connectFailureText } from '../net/connect_failure.ts';
-import type { NodeEndpoint } from './node_url.ts';
+import { type NodeEndpoint, UntrustingError } from './node_url.ts';
 
 /** The reason when there is no error. */
 export const HUNG_UP = 'the connection was closed before anything was said';
@@ -17,6 +17,7 @@ const NO_TLS_HINT =
   'the URL says TLS, and that node speaks none: give its private_api.listen a certificate, or set its OWN_PRIVATE_API_SCHEME to grpc';
 const TLS_HINT =
   'what listens there does not speak HTTP/2 without TLS: if its private_api.listen has a certificate, set its OWN_PRIVATE_API_SCHEME to grpcs';
+const CA_HINT = `repair ${CA}: it is looked at again`;
 const UP_HINT =
   "is that node up, and is this the address at which this node reaches it? It is that node's OWN_PRIVATE_API_URL, OWN_PRIVATE_API_CIDR or private_api.listen.address";
 
@@ -30,6 +31,7 @@ export function dialFailure(
 }
 
 function hintFor(kind: NodeEndpoint['kind'], failure: ConnectFailure | undefined, cause: unknown): string {
+  if (cause instanceof UntrustingError) return CA_HINT;
   if (failure === 'not tls') return NO_TLS_HINT;
   // What TLS answers to a client without it is no frame of HTTP/2, if it is anything.
   const noNode = cause === HUNG_UP || cause instanceof ConnectionError;

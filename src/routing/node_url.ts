@@ -1,5 +1,6 @@
-import { connect as connectTcp, isIP, isIPv6, type Socket } from 'node:net';
+import { connect as connectTcp, isIP, isIPv6, Socket } from 'node:net';
 import { connect as connectTls, type SecureContext } from 'node:tls';
+import { errorText } from '../runtime/app_error.ts';
 
 /** Where another node's private API is, read from its URL (docs/protocol/own_private_api.md). */
 export type NodeEndpoint =
@@ -34,16 +35,27 @@ export interface NodeTls {
   readonly serverName: string;
 }
 
-/** A socket that is connecting. Errors are the caller's to listen for. */
+/** What this node trusts cannot be read. */
+export class UntrustingError extends Error {
+  override readonly name = 'UntrustingError';
+}
+
+/** A socket that is connecting. Errors are the caller's to listen for, also that there is nothing to trust. */
 export function connectNode(endpoint: NodeEndpoint, tls: NodeTls): Socket {
   if (endpoint.kind === 'unix') return connectTcp({ path: endpoint.path });
   const { host, port } = endpoint;
   if (endpoint.kind === 'tcp') return connectTcp({ host, port, noDelay: true });
   const name = tls.serverName || host;
+  let secureContext: SecureContext;
+  try {
+    secureContext = tls.secureContext();
+  } catch (error) {
+    return new Socket().destroy(new UntrustingError(errorText(error), { cause: error }));
+  }
   return connectTls({
     host,
     port,
-    secureContext: tls.secureContext(),
+    secureContext,
     ALPNProtocols: ['h2'],
     ...(isIP(name) === 0 && { servername: name }),
   });

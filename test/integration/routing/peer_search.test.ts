@@ -11,6 +11,7 @@ import { WindowBudget } from '../../../src/net/windows.ts';
 import { KnownNodes } from '../../../src/routing/known_nodes.ts';
 import { PeerSearch } from '../../../src/routing/peer_search.ts';
 import { Peers } from '../../../src/routing/peers.ts';
+import { AppError } from '../../../src/runtime/app_error.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { systemRandom } from '../../../src/runtime/random.ts';
 import { Scope } from '../../../src/runtime/scope.ts';
@@ -40,7 +41,7 @@ const ready = (call: PlayedCall) => call.says({ case: 'tunnelReady', value: {} }
 const noTunnel = (call: PlayedCall) => call.says({ case: 'noTunnel', value: {} });
 
 /** @param tls what this node trusts, where others speak TLS */
-function setUp(urls: readonly string[], tls?: { readonly ca: string; readonly serverName: string }) {
+function setUp(urls: readonly string[], tls?: { readonly ca: string | (() => string); readonly serverName: string }) {
   const scope = new Scope(systemClock);
   closing.push(() => scope.close());
   const { log, lines } = recordingLog();
@@ -56,7 +57,10 @@ function setUp(urls: readonly string[], tls?: { readonly ca: string; readonly se
     ownUrls: [OWN],
     tokens: new NodeTokens(new Secret(Buffer.alloc(32, 1)), systemClock),
     tls: {
-      secureContext: () => (tls === undefined ? assert.fail('no TLS here') : createSecureContext({ ca: tls.ca })),
+      secureContext() {
+        assert.ok(tls, 'no TLS here');
+        return createSecureContext({ ca: typeof tls.ca === 'string' ? tls.ca : tls.ca() });
+      },
       serverName: tls?.serverName ?? '',
     },
     userAgent: 'gitlab-kas/v1/abc',
@@ -301,6 +305,37 @@ test('TLS with a CA that is known, by the name that all nodes have', async () =>
     lines.filter(({ level }) => level === 'error'),
     [],
   );
+});
+
+test('CA certificates that cannot be used are told of once, as what they are, and looked at again', async () => {
+  const { port, sockets } = await something(() => {});
+  let broken = true;
+  const ca = () => {
+    if (broken) throw new AppError(StatusCode.InvalidArgument, 'CA certificate file /ca.crt: no PEM certificate in it');
+    return certificate.cert;
+  };
+  const url = `grpcs://localhost:${port}`;
+  const other = await node((call) => setTimeout(() => ready(call), 1000));
+  const { search, lines } = setUp([url, other.url], { ca, serverName: 'localhost' });
+  await search().found();
+  await search().found();
+  assert.deepEqual(
+    lines.filter(({ level }) => level !== 'debug').map(({ level, message, fields }) => ({ level, message, ...fields })),
+    [
+      {
+        level: 'error',
+        message: 'Failed to dial kas',
+        kas_url: url,
+        error: 'CA certificate file /ca.crt: no PEM certificate in it',
+        hint: 'repair private_api.listen.ca_certificate_file: it is looked at again',
+      },
+    ],
+  );
+  broken = false;
+  await eventually('a try when it has been repaired', async () => {
+    await search().found();
+    return sockets.size > 0;
+  });
 });
 
 test('nodes that do not take the token are told of in words that say why, once', async () => {
