@@ -35,6 +35,8 @@ const CONNECT_TIMEOUT_MS = 20_000;
 /** A node that is there says at once whether it has a tunnel. One that does not is asked whether it is there at all. */
 const ANSWER_MS = 1000;
 const PONG_MS = 2000;
+/** A timer is served before what has come while this process was busy: that is read first. */
+const LATE_MS = 100;
 /** Requests that wait for a node that has died without a word wait no longer than the sum. */
 const PATIENCE = { silenceMs: 20_000, answerMs: 5000 };
 /** Connections that carry nothing for longer are closed. */
@@ -219,9 +221,12 @@ export class Peer implements Checked, PeerLoad {
   #suspect(): void {
     const connection = this.#connection;
     if (connection === undefined || !this.#reached || this.#pong !== undefined) return;
-    this.#pong = this.#options.clock.startTimer(PONG_MS, () => {
-      this.#pong = undefined;
-      this.#lost('the node does not answer');
+    const { clock } = this.#options;
+    this.#pong = clock.startTimer(PONG_MS, () => {
+      this.#pong = clock.startTimer(LATE_MS, () => {
+        this.#pong = undefined;
+        this.#lost('the node does not answer');
+      });
     });
     connection.ping((error) => {
       if (error !== undefined) return;

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { type AddressInfo, connect as connectTcp, createServer as createTcpServer, type Socket } from 'node:net';
 import { after, test } from 'node:test';
 import { createSecureContext, createServer as createTlsServer, type TlsOptions } from 'node:tls';
+import { Worker } from 'node:worker_threads';
 import { NodeTokens } from '../../../src/auth/node_token.ts';
 import { Secret } from '../../../src/config/secret.ts';
 import type { Call } from '../../../src/grpc/call.ts';
@@ -201,6 +202,45 @@ test('a node that accepts and says nothing holds nobody up, and is left', { time
     10_000,
   );
   await eventually('its connection to be closed', () => sockets.size === 0);
+});
+
+/** A node in a thread of its own: it answers pings 300 ms later, and nothing else. */
+const PINGED = `
+const { parentPort } = require('node:worker_threads');
+const server = require('node:net').createServer((socket) => {
+  socket.on('error', () => {});
+  socket.write(Buffer.from('000000040000000000', 'hex'));
+  let read = Buffer.alloc(0);
+  socket.on('data', (chunk) => {
+    read = Buffer.concat([read, chunk]);
+    if (read.subarray(0, 3).toString() === 'PRI') read = read.subarray(24);
+    while (read.length >= 9 && read.length >= 9 + read.readUIntBE(0, 3)) {
+      const frame = read.subarray(0, 9 + read.readUIntBE(0, 3));
+      read = read.subarray(frame.length);
+      if (frame[3] !== 6 || frame[4] !== 0) continue;
+      const answer = Buffer.from(frame);
+      answer[4] = 1;
+      parentPort.postMessage('pinged');
+      setTimeout(() => socket.write(answer), 300);
+    }
+  });
+});
+server.listen(0, '127.0.0.1', () => parentPort.postMessage(server.address().port));
+`;
+
+test('an answer that came while this process had no time to read it counts', { timeout: 20_000 }, async () => {
+  const thread = new Worker(PINGED, { eval: true });
+  closing.push(() => thread.terminate());
+  const [port] = await once(thread, 'message');
+  const { search, lines } = setUp([`grpc://127.0.0.1:${port}`]);
+  search();
+  assert.deepEqual(await once(thread, 'message'), ['pinged']);
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2500); // the event loop stands still
+  await delay(500);
+  assert.deepEqual(
+    lines.filter(({ message }) => message === 'Failed to dial kas'),
+    [],
+  );
 });
 
 test('a node that takes its time for the TLS handshake is waited for', { timeout: 20_000 }, async () => {
