@@ -25,11 +25,15 @@ export function createAgentConfiguration(options: {
   readonly metrics: Metrics;
   readonly scope: Scope;
   readonly log: Log;
+  /** Of the connections to Gitaly; undefined: nobody is told of them. */
+  readonly grpcLog: Log | undefined;
   readonly random: Random;
 }): { readonly gitaly: GitalyClient; readonly getConfiguration: AgentMethod } {
-  const { config, store, gitlab, agents, metrics, scope, log, random } = options;
+  const { config, store, gitlab, agents, metrics, scope, log, grpcLog, random } = options;
   const { clock } = scope;
-  const gitaly = scope.own(createGitalyClient({ config: config.gitaly, clock, identity, env: process.env, metrics }));
+  const gitaly = scope.own(
+    createGitalyClient({ config: config.gitaly, clock, identity, env: process.env, metrics, grpcLog }),
+  );
   const externalUrl = config.gitlab?.externalUrl ?? '';
   if (gitlab === undefined) {
     return { gitaly, getConfiguration: createStandaloneGetConfiguration({ agents, externalUrl }) };

@@ -1,7 +1,9 @@
 import { NodeTokens } from '../auth/node_token.ts';
 import type { PrivateApiConfig, ServerConfig } from '../config/config.ts';
 import { ClientTlsContext } from '../net/client_tls_context.ts';
+import { OutgoingLog } from '../net/outgoing_log.ts';
 import type { Log } from '../observability/log.ts';
+import type { Metrics } from '../observability/metrics.ts';
 import { KnownNodes } from '../routing/known_nodes.ts';
 import { Peers } from '../routing/peers.ts';
 import type { OtherNodes } from '../routing/tunnel_search.ts';
@@ -16,11 +18,14 @@ export function createOtherNodes(options: {
   readonly config: PrivateApiConfig;
   readonly server: ServerConfig;
   readonly directory: TunnelDirectory;
+  readonly metrics: Pick<Metrics, 'peerFailure'>;
   readonly scope: Scope;
   readonly log: Log;
+  /** Of the connections; undefined: nobody is told of them. */
+  readonly grpcLog: Log | undefined;
   readonly random: Random;
 }): OtherNodes {
-  const { config, server, directory, scope, log, random } = options;
+  const { config, server, directory, metrics, scope, log, grpcLog, random } = options;
   const { listen, ownUrls, tlsServerName } = config;
   const trusted = new ClientTlsContext(
     { certificateFile: undefined, keyFile: undefined, caCertificateFile: listen.caCertificateFile },
@@ -38,6 +43,8 @@ export function createOtherNodes(options: {
     },
     userAgent: identity,
     windows: nodeWindows(server),
+    outgoing: grpcLog && new OutgoingLog(grpcLog, scope.clock),
+    onFailure: metrics.peerFailure,
     scope,
     random,
     log,

@@ -131,7 +131,14 @@ async function openFronts(
   const { clock } = scope;
   const asNode = worker?.privateApi ?? privateApi;
   const others =
-    asNode && createOtherNodes({ ...base, config: asNode, server: config.server, directory: store.tunnelDirectory });
+    asNode &&
+    createOtherNodes({
+      ...base,
+      config: asNode,
+      server: config.server,
+      directory: store.tunnelDirectory,
+      metrics,
+    });
   const router = new Router({
     ...base,
     tunnels,

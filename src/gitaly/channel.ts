@@ -1,9 +1,7 @@
-import type { SecureContext } from 'node:tls';
 import type { TokenBucket } from '../gitlab/token_bucket.ts';
-import type { Clock } from '../runtime/clock.ts';
 import { TokensV2 } from './call_headers.ts';
-import { Connection, UnreachableError } from './connection.ts';
-import { type Endpoint, originOf } from './dial.ts';
+import { Connection, type ConnectionDeps, UnreachableError } from './connection.ts';
+import { addressOf, type Endpoint } from './dial.ts';
 import type { Endpoints } from './endpoints.ts';
 
 /** The connections to one Gitaly, with the rate that it grants. */
@@ -11,16 +9,14 @@ export class Channel {
   readonly limiter: TokenBucket;
   readonly tokens: TokensV2;
   readonly #endpoints: Endpoints;
-  readonly #deps: { readonly clock: Clock; readonly secureContext: () => SecureContext };
+  readonly #deps: ConnectionDeps;
   readonly #connections = new Map<string, Connection>();
   #next = 0;
   #usedAtMs: number;
 
   constructor(
     endpoints: Endpoints,
-    deps: {
-      readonly clock: Clock;
-      readonly secureContext: () => SecureContext;
+    deps: ConnectionDeps & {
       readonly limiter: TokenBucket;
       /** What this Gitaly and its callers share. */
       readonly secret: string;
@@ -63,7 +59,7 @@ export class Channel {
   }
 
   #connectionsTo(endpoints: readonly Endpoint[]): Connection[] {
-    const wanted = new Map(endpoints.map((endpoint) => [keyOf(endpoint), endpoint]));
+    const wanted = new Map(endpoints.map((endpoint) => [addressOf(endpoint), endpoint]));
     for (const [key, connection] of this.#connections) {
       if (wanted.has(key)) continue;
       this.#connections.delete(key);
@@ -78,8 +74,4 @@ export class Channel {
       return connection;
     });
   }
-}
-
-function keyOf(endpoint: Endpoint): string {
-  return endpoint.kind === 'unix' ? endpoint.path : originOf(endpoint);
 }

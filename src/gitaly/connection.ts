@@ -1,8 +1,9 @@
 import type { SecureContext } from 'node:tls';
 import { Connection as Http2Connection } from '../http2/connection.ts';
 import type { Headers, Stream } from '../http2/stream.ts';
+import type { OutgoingLog } from '../net/outgoing_log.ts';
 import type { Clock, Timer } from '../runtime/clock.ts';
-import { dial, dialErrorText, type Endpoint, originOf } from './dial.ts';
+import { addressOf, dial, dialErrorText, type Endpoint, originOf } from './dial.ts';
 
 const PING_INTERVAL_MS = 20_000;
 const PONG_MS = 15_000;
@@ -23,6 +24,13 @@ export class UnreachableError extends Error {
   override readonly name = 'UnreachableError';
 }
 
+export interface ConnectionDeps {
+  readonly clock: Clock;
+  readonly secureContext: () => SecureContext;
+  /** Undefined: nobody is told of connections. */
+  readonly outgoing: OutgoingLog | undefined;
+}
+
 interface Link {
   readonly http2: Http2Connection;
   readonly opened: Promise<void>;
@@ -31,7 +39,7 @@ interface Link {
 /** An HTTP/2 connection to one endpoint, opened when it is needed and again when it was lost, without back-off. */
 export class Connection {
   readonly #endpoint: Endpoint;
-  readonly #deps: { readonly clock: Clock; readonly secureContext: () => SecureContext };
+  readonly #deps: ConnectionDeps;
   readonly #scheme: string;
   readonly #authority: string;
   #link: Link | undefined;
@@ -39,7 +47,7 @@ export class Connection {
   #lastUsedMs = 0;
   #pingTimer: Timer | undefined;
 
-  constructor(endpoint: Endpoint, deps: { readonly clock: Clock; readonly secureContext: () => SecureContext }) {
+  constructor(endpoint: Endpoint, deps: ConnectionDeps) {
     this.#endpoint = endpoint;
     this.#deps = deps;
     const { protocol, host } = new URL(originOf(endpoint));
@@ -87,16 +95,24 @@ export class Connection {
   }
 
   #connect(): Link {
-    const { clock, secureContext } = this.#deps;
+    const { clock, secureContext, outgoing } = this.#deps;
     const socket = dial(this.#endpoint, secureContext, clock);
+    const watched = outgoing?.watch(socket, { gitaly_address: addressOf(this.#endpoint) });
     const { promise: opened, resolve, reject } = Promise.withResolvers<void>();
     opened.catch(() => {}); // whoever waits hears of it
-    socket.once(this.#endpoint.kind === 'tls' ? 'secureConnect' : 'connect', () => resolve());
+    socket.once(this.#endpoint.kind === 'tls' ? 'secureConnect' : 'connect', () => {
+      watched?.opened();
+      resolve();
+    });
     const http2 = new Http2Connection(
       socket,
       {
-        leaving: () => this.#forget(http2),
+        leaving: (code, debug) => {
+          watched?.sentAway(code, debug);
+          this.#forget(http2);
+        },
         closed: (error) => {
+          if (error !== undefined) watched?.lost(error);
           this.#forget(http2);
           reject(error ?? new Error('the connection was closed'));
         },

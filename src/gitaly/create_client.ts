@@ -1,6 +1,8 @@
 import type { SecureContext } from 'node:tls';
 import type { Config } from '../config/config.ts';
+import { OutgoingLog } from '../net/outgoing_log.ts';
 import { clientSecureContext, type Environment } from '../net/trusted_roots.ts';
+import type { Log } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import type { GitalyClient } from './client.ts';
 import type { Lookup } from './endpoints.ts';
@@ -19,8 +21,10 @@ export function createGitalyClient(deps: {
   /** How `dns:` names are resolved; default the system's way. */
   readonly lookup?: Lookup;
   readonly metrics?: GitalyMetrics;
+  /** Of the connections; undefined: nobody is told of them. */
+  readonly grpcLog?: Log | undefined;
 }): GitalyClient & { close(): void } {
-  const { config, clock, identity, env, lookup, metrics } = deps;
+  const { config, clock, identity, env, lookup, metrics, grpcLog } = deps;
   let secureContext: SecureContext | undefined;
   const pool = new Pool({
     limits: config,
@@ -28,6 +32,7 @@ export function createGitalyClient(deps: {
     userAgent: identity,
     metrics,
     lookup,
+    outgoing: grpcLog && new OutgoingLog(grpcLog, clock),
     // Made when it is needed first: it reads a hundred certificates, and few Gitalys have TLS.
     secureContext() {
       secureContext ??= clientSecureContext(env, undefined);

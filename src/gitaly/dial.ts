@@ -18,6 +18,11 @@ export function originOf(endpoint: Endpoint): string {
   return `${endpoint.kind === 'tls' ? 'https' : 'http'}://${inUrl(endpoint.host)}:${endpoint.port}`;
 }
 
+/** What tells endpoints apart, for people too. */
+export function addressOf(endpoint: Endpoint): string {
+  return endpoint.kind === 'unix' ? `unix:${endpoint.path}` : originOf(endpoint);
+}
+
 /** A socket that is connecting; it fails by itself when that takes too long. Errors are the caller's to listen for. */
 export function dial(endpoint: Endpoint, secureContext: () => SecureContext, clock: Clock): Socket {
   const socket = open(endpoint, secureContext);

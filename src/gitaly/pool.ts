@@ -1,4 +1,3 @@
-import type { SecureContext } from 'node:tls';
 import {
   create,
   type DescMessage,
@@ -16,14 +15,13 @@ import { ErrorCode } from '../http2/error_code.ts';
 import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
-import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import { parseGitalyAddress } from './address.ts';
 import { CallFailure, failureOf } from './call_failure.ts';
 import { callHeaders } from './call_headers.ts';
 import { Channel } from './channel.ts';
 import type { GitalyCallOptions } from './client.ts';
-import { type Connection, UnreachableError } from './connection.ts';
+import { type Connection, type ConnectionDeps, UnreachableError } from './connection.ts';
 import { Endpoints, type Lookup } from './endpoints.ts';
 
 /** A Gitaly that accepts a call and never answers must not hold its caller for ever. */
@@ -35,10 +33,8 @@ const FORGET_CHANNEL_MS = 60 * 60_000;
 /** Where calls are counted, and what the rate limits do to them. */
 export type GitalyMetrics = Pick<Metrics, 'grpc' | 'observeLimiter'>;
 
-export interface PoolDeps {
+export interface PoolDeps extends ConnectionDeps {
   readonly limits: { readonly globalApiRateLimit: RateLimit; readonly perServerApiRateLimit: RateLimit };
-  readonly clock: Clock;
-  readonly secureContext: () => SecureContext;
   readonly userAgent: string;
   readonly metrics?: GitalyMetrics | undefined;
   /** How names are resolved; default the system's way. */

@@ -6,6 +6,14 @@ import type { ByteCounts } from './session.ts';
 /** A client that has gone without a word: networks and restarts do that, nobody errs. */
 const GONE = new Set(['ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ERR_STREAM_PREMATURE_CLOSE']);
 
+/** What is told of one connection before it is closed; that it is, is told by itself. */
+export interface WatchedConnection {
+  /** The client has broken the protocol. */
+  broken(error: Error): void;
+  /** It is sent GOAWAY: it has reached its age, or the server leaves. */
+  sentAway(): void;
+}
+
 /** Tells of the gRPC connections of one listener: that they come, and how they end (docs/protocol/logs.md, connections). */
 export class ConnectionLog {
   readonly #log: Log;
@@ -17,11 +25,8 @@ export class ConnectionLog {
     this.#clock = clock;
   }
 
-  /**
-   * @param fields which connection it is
-   * @returns what is to be told of a client that has broken the protocol, before its connection is closed
-   */
-  watch(transport: Duplex & ByteCounts, fields: Readonly<Record<string, unknown>>): (broken: Error) => void {
+  /** @param fields which connection it is */
+  watch(transport: Duplex & ByteCounts, fields: Readonly<Record<string, unknown>>): WatchedConnection {
     const startedAtMs = this.#clock.monotonicMs();
     let ended = false;
     let error: (Error & { readonly code?: unknown }) | undefined;
@@ -45,8 +50,11 @@ export class ConnectionLog {
         this.#log.info('gRPC connection closed', { ...told, closed_by: 'client', error: error.message });
       } else this.#log.warn('gRPC connection broken', { ...told, error: error.message });
     });
-    return (broken) => {
-      error ??= broken;
+    return {
+      broken(failure) {
+        error ??= failure;
+      },
+      sentAway: () => this.#log.debug('GOAWAY sent', fields),
     };
   }
 }

@@ -157,8 +157,8 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       if (http2 === undefined) transport.destroy();
       else {
         const fields = { net_address: listener.address, remote_address: remoteAddress, is_websocket: true };
-        const broken = connectionLog?.watch(transport, fields);
-        http2.accept(transport, remoteAddress, connection, broken);
+        const watched = connectionLog?.watch(transport, fields);
+        http2.accept(transport, remoteAddress, connection, watched);
       }
     },
     prove: (connection) => gate?.prove(connection),
@@ -208,8 +208,8 @@ function acceptHttp2(http2: Http2Front, socket: Socket, log: ConnectionLog | und
   socket.allowHalfOpen = false; // half a connection is none for HTTP/2
   if (socket.destroyed) return;
   const remoteAddress = socket.remoteAddress ?? '';
-  const broken = log?.watch(socket, { net_address: address, remote_address: remoteAddress });
-  http2.accept(socket, remoteAddress, socket, broken);
+  const watched = log?.watch(socket, { net_address: address, remote_address: remoteAddress });
+  http2.accept(socket, remoteAddress, socket, watched);
 }
 
 function ignore(): void {}

@@ -10,6 +10,7 @@ import type { Log } from '../observability/log.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { connectionAge } from './connection_age.ts';
+import type { WatchedConnection } from './connection_log.ts';
 import type { FrontLimits, Gate } from './gate.ts';
 import { KEEPALIVE_CHECK_MS } from './keepalive.ts';
 import { Rounds } from './rounds.ts';
@@ -37,14 +38,9 @@ export interface Http2Options {
 export interface Http2Front {
   /**
    * @param connection as the gate knows it, when the transport is inside of something
-   * @param broken hears of a client that breaks the protocol
+   * @param watched hears of a client that breaks the protocol, or is sent away
    */
-  accept(
-    transport: Duplex & ByteCounts,
-    remoteAddress: string,
-    connection?: Duplex,
-    broken?: (error: Error) => void,
-  ): void;
+  accept(transport: Duplex & ByteCounts, remoteAddress: string, connection?: Duplex, watched?: WatchedConnection): void;
   /** GOAWAY for all, and all are aged: a few at once, many within the time. Resolves when all have been told. */
   drain(withinMs: number): Promise<void>;
   count(): { readonly sessions: number; readonly streams: number };
@@ -104,7 +100,7 @@ export function createHttp2Front(
   };
 
   return {
-    accept(transport, remoteAddress, connection = transport, broken) {
+    accept(transport, remoteAddress, connection = transport, watched) {
       const window = windows?.session((bytes, applied) => link.setStreamWindow(bytes, applied));
       if (window !== undefined && window.bytes !== common.streamWindowBytes)
         common = { ...common, streamWindowBytes: window.bytes };
@@ -126,7 +122,7 @@ export function createHttp2Front(
           refused: (limit) => (limit === 'headers' ? limits?.hits.headerBytes() : limits?.hits.streams()),
           pinged: () => managed.pinged(),
           closed(error) {
-            if (error instanceof ConnectionError) broken?.(error);
+            if (error instanceof ConnectionError) watched?.broken(error);
             sessions.delete(managed);
             managed.ended();
           },
@@ -141,6 +137,7 @@ export function createHttp2Front(
         rounds,
         age: maxConnectionAgeMs === undefined ? undefined : connectionAge(maxConnectionAgeMs, random),
         limitPings: options.limitPings ?? false,
+        onLeave: watched?.sentAway,
       });
       sessions.set(managed, link);
       if (draining) managed.drain();

@@ -49,6 +49,7 @@ function setUp(age?: { goAwayMs: number; ageMs: number; closeMs: number }) {
     window: undefined,
     entrance: undefined,
     limitPings: true,
+    onLeave: undefined,
   });
   fake.ended = () => session.ended();
   return { clock, fake, transport, session };

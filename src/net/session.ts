@@ -48,6 +48,8 @@ export interface SessionOptions {
   readonly rounds: Rounds;
   /** Refuse clients that ping too often, as gRPC servers do. */
   readonly limitPings: boolean;
+  /** Hears that the peer is sent GOAWAY. */
+  readonly onLeave: (() => void) | undefined;
 }
 
 /** Steps of a connection's age that are farther away than this get no timer yet: the rounds look sooner. */
@@ -149,6 +151,7 @@ export class ManagedSession implements Session, Closeable, Checked {
   #leave(): void {
     if (this.#leaving) return;
     this.#leaving = true;
+    this.#options.onLeave?.();
     this.#link.close();
   }
 

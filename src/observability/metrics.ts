@@ -5,6 +5,7 @@ import { createGrpcMetrics, type GrpcMetrics } from './grpc_metrics.ts';
 import { createHttpServerMetrics, type HttpServerMetrics } from './http_server_metrics.ts';
 import { createInfoMetrics } from './info_metrics.ts';
 import { createLimiterMetrics, type ObserveLimiter } from './limiter_metrics.ts';
+import { type CountPeerFailure, createPeerMetrics } from './peer_metrics.ts';
 import { createProxyMetrics, type ProxyMetrics } from './proxy_metrics.ts';
 import { createRoutingMetrics, type RoutingMetrics, uncountedRouting } from './routing_metrics.ts';
 import { Scrapes } from './scrape_metrics.ts';
@@ -23,6 +24,7 @@ export interface Metrics {
   readonly fluxDroppedNotifications: { inc(): void };
   readonly observeLimiter: ObserveLimiter;
   readonly routing: RoutingMetrics;
+  readonly peerFailure: CountPeerFailure;
   readonly grpc: GrpcMetrics;
   readonly proxy: ProxyMetrics;
   readonly httpServer: (scheme: 'http' | 'https') => HttpServerMetrics;
@@ -109,6 +111,7 @@ export function createMetrics(observed: Observed, scope: Scope, measure = true):
     fluxNotifications,
     fluxDroppedNotifications,
     observeLimiter: createLimiterMetrics(registry),
+    peerFailure: createPeerMetrics(registry),
     routing: measure ? createRoutingMetrics(registry) : uncountedRouting,
     grpc: createGrpcMetrics(registry),
     proxy: createProxyMetrics(registry),

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { ConnectionError } from '../http2/connection_error.ts';
-import { dialFailure, HUNG_UP } from './dial_failure.ts';
+import { dialFailure, failureKind, HUNG_UP } from './dial_failure.ts';
+import { UntrustingError } from './node_url.ts';
 
 const failure = (code: string) => Object.assign(new Error(`says ${code}`), { code });
 
@@ -22,3 +23,19 @@ for (const [kind, cause, hint] of [
     assert.equal(told.error, typeof cause === 'string' ? cause : cause.message);
   });
 }
+
+test('what failures count as', () => {
+  const counted = (cause: unknown) => failureKind(cause);
+  assert.equal(counted('the node does not answer'), 'no_answer');
+  assert.equal(counted(HUNG_UP), 'protocol');
+  assert.equal(counted(new ConnectionError(1, 'SETTINGS come first')), 'protocol');
+  assert.equal(counted(new UntrustingError('no PEM certificate in it')), 'own_ca');
+  assert.equal(counted(failure('ECONNREFUSED')), 'unreachable');
+  assert.equal(counted(failure('ENOENT')), 'unreachable');
+  assert.equal(counted(failure('ECONNRESET')), 'reset');
+  assert.equal(counted(failure('DEPTH_ZERO_SELF_SIGNED_CERT')), 'untrusted');
+  assert.equal(counted(failure('CERT_NOT_YET_VALID')), 'not_yet_valid');
+  assert.equal(counted(failure('ERR_TLS_CERT_ALTNAME_INVALID')), 'other_name');
+  assert.equal(counted(failure('EPROTO')), 'not_tls');
+  assert.equal(counted(new Error('something else')), 'other');
+});

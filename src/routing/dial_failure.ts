@@ -1,5 +1,6 @@
 import { ConnectionError } from '../http2/connection_error.ts';
 import { type ConnectFailure, connectFailure, connectFailureText } from '../net/connect_failure.ts';
+import type { PeerFailure } from '../observability/peer_metrics.ts';
 import { type NodeEndpoint, UntrustingError } from './node_url.ts';
 
 /** The reason when there is no error. */
@@ -20,6 +21,28 @@ const TLS_HINT =
 const CA_HINT = `repair ${CA}: it is looked at again`;
 const UP_HINT =
   "is that node up, and is this the address at which this node reaches it? It is that node's OWN_PRIVATE_API_URL, OWN_PRIVATE_API_CIDR or private_api.listen.address";
+
+const KINDS: Readonly<Record<ConnectFailure, PeerFailure>> = {
+  untrusted: 'untrusted',
+  expired: 'expired',
+  'not yet valid': 'not_yet_valid',
+  'other name': 'other_name',
+  'not tls': 'not_tls',
+  unreachable: 'unreachable',
+};
+const RESET = new Set(['ECONNRESET', 'EPIPE']);
+
+/** What a failure counts as. Words are of a node that says nothing, those apart that something says too little. */
+export function failureKind(cause: unknown): PeerFailure {
+  if (cause === HUNG_UP || cause instanceof ConnectionError) return 'protocol';
+  if (typeof cause === 'string') return 'no_answer';
+  if (cause instanceof UntrustingError) return 'own_ca';
+  const failure = connectFailure(cause);
+  if (failure !== undefined) return KINDS[failure];
+  const code = String((cause as NodeJS.ErrnoException | undefined)?.code);
+  if (RESET.has(code)) return 'reset';
+  return code === 'ENOENT' ? 'unreachable' : 'other'; // of a socket's file
+}
 
 /** What the log says of a node that cannot be reached. */
 export function dialFailure(

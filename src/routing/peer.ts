@@ -5,6 +5,7 @@ import { ConnectionError } from '../http2/connection_error.ts';
 import { ErrorCode } from '../http2/error_code.ts';
 import type { Headers } from '../http2/stream.ts';
 import { Keepalive } from '../net/keepalive.ts';
+import type { OutgoingConnection, OutgoingLog } from '../net/outgoing_log.ts';
 import type { Checked, Rounds } from '../net/rounds.ts';
 import type { SessionWindow, WindowBudget } from '../net/windows.ts';
 import { NowAndThen } from '../observability/now_and_then.ts';
@@ -26,8 +27,10 @@ export interface PeerOptions {
   /** How long a node that could not be reached is left alone. */
   readonly backoff: Backoff;
   readonly clock: Clock;
-  /** The node cannot be reached, as an error or words say; told once, not again before it could be. */
-  readonly onDown: (reason: unknown) => void;
+  /** Undefined: nobody is told of connections. */
+  readonly outgoing: OutgoingLog | undefined;
+  /** The node cannot be reached, as an error or words say. @param news whether it could be, since this was called last */
+  readonly onDown: (reason: unknown, news: boolean) => void;
 }
 
 /** A node that takes longer is as good as down; the same time as gRPC clients in Go allow. */
@@ -56,6 +59,7 @@ export class Peer implements Checked, PeerLoad {
   readonly #options: PeerOptions;
   #connection: Connection | undefined;
   #socket: Socket | undefined;
+  #watched: OutgoingConnection | undefined;
   /** Its handshakes are done. */
   #reached = false;
   #window: SessionWindow | undefined;
@@ -156,13 +160,15 @@ export class Peer implements Checked, PeerLoad {
   }
 
   #connect(): Connection {
-    const { endpoint, tls, windows, rounds, clock } = this.#options;
+    const { url, endpoint, tls, windows, rounds, clock, outgoing } = this.#options;
     const socket = connectNode(endpoint, tls);
+    const watched = outgoing?.watch(socket, { kas_url: url });
     const window = windows.session((bytes, applied) => connection.setStreamWindow(bytes, applied));
     const timer = clock.startTimer(CONNECT_TIMEOUT_MS, () => this.#lost('connecting took too long'));
     this.#reached = false;
     socket.once(endpoint.kind === 'tls' ? 'secureConnect' : 'connect', () => {
       timer.stop();
+      watched?.opened();
       if (this.#socket === socket) this.#reached = true;
     });
     // What a node says first; whatever else may listen there says something else, or nothing.
@@ -174,6 +180,7 @@ export class Peer implements Checked, PeerLoad {
           greeted = true;
         },
         leaving: (code, debug) => {
+          watched?.sentAway(code, debug);
           // Streams that are open go on, but there will be no new ones.
           if (code === ErrorCode.NoError) this.#forget(connection);
           else this.#lost(new ConnectionError(code, `the node has said GOAWAY with code ${code} ${debug}`.trim()));
@@ -181,9 +188,10 @@ export class Peer implements Checked, PeerLoad {
         closed: (error) => {
           timer.stop();
           window.close();
+          const reason = error ?? (greeted ? undefined : HUNG_UP);
+          if (reason !== undefined) watched?.lost(reason);
           if (this.#connection !== connection) return; // we have ended it, or it has said goodbye
           this.#forget(connection);
-          const reason = error ?? (greeted ? undefined : HUNG_UP);
           if (reason !== undefined) this.#lost(reason);
         },
       },
@@ -200,6 +208,7 @@ export class Peer implements Checked, PeerLoad {
     );
     this.#connection = connection;
     this.#socket = socket;
+    this.#watched = watched;
     this.#window = window;
     this.#keepalive = new Keepalive(clock.monotonicMs(), PATIENCE);
     this.#leaveRounds = rounds.add(this);
@@ -237,7 +246,8 @@ export class Peer implements Checked, PeerLoad {
 
   #lost(reason: unknown): void {
     this.#downUntilMs = this.#options.clock.monotonicMs() + this.#options.backoff.nextMs();
-    if (!this.#downTold) this.#options.onDown(reason);
+    this.#watched?.lost(reason);
+    this.#options.onDown(reason, !this.#downTold);
     this.#downTold = true;
     this.close();
   }

@@ -1,13 +1,15 @@
 import type { SecureContext } from 'node:tls';
 import type { NodeTokens } from '../auth/node_token.ts';
 import { KEEPALIVE_CHECK_MS } from '../net/keepalive.ts';
+import type { OutgoingLog } from '../net/outgoing_log.ts';
 import { Rounds } from '../net/rounds.ts';
 import type { WindowBudget } from '../net/windows.ts';
 import type { Log } from '../observability/log.ts';
+import type { CountPeerFailure } from '../observability/peer_metrics.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
-import { dialFailure } from './dial_failure.ts';
+import { dialFailure, failureKind } from './dial_failure.ts';
 import { parseNodeUrl } from './node_url.ts';
 import { Peer } from './peer.ts';
 
@@ -18,6 +20,9 @@ export interface PeersOptions {
   readonly tls: { readonly secureContext: () => SecureContext; readonly serverName: string };
   readonly userAgent: string;
   readonly windows: WindowBudget;
+  /** Undefined: nobody is told of connections. */
+  readonly outgoing: OutgoingLog | undefined;
+  readonly onFailure: CountPeerFailure;
   readonly scope: Scope;
   readonly random: Random;
   readonly log: Log;
@@ -65,7 +70,7 @@ export class Peers {
   }
 
   #meet(url: string): Peer | undefined {
-    const { tokens, tls, userAgent, windows, scope, random, log } = this.#options;
+    const { tokens, tls, userAgent, windows, outgoing, onFailure, scope, random, log } = this.#options;
     const endpoint = parseNodeUrl(url);
     if (endpoint === undefined) {
       if (!this.#unusable.has(url)) {
@@ -89,7 +94,11 @@ export class Peers {
       rounds: this.#rounds,
       backoff: new Backoff(REST, { clock, random }),
       clock,
-      onDown: (reason) => log.error('Failed to dial kas', { kas_url: url, ...dialFailure(endpoint.kind, reason) }),
+      outgoing,
+      onDown(reason, news) {
+        onFailure(failureKind(reason));
+        if (news) log.error('Failed to dial kas', { kas_url: url, ...dialFailure(endpoint.kind, reason) });
+      },
     });
     this.#peers.set(url, peer);
     return peer;

@@ -61,6 +61,19 @@ test('in a WebSocket, too; and ended by us, when nobody has said in time who is 
   await server.stop();
 });
 
+test('at debug, that clients are sent away', async () => {
+  const server = await startAt('debug');
+  const client = await grpcConnection(server.endpoints.agent);
+  await new Promise((resolve) => client.session.ping(resolve));
+  await server.stop();
+  const told = server.log.filter(({ msg }) => msg === 'GOAWAY sent');
+  assert.deepEqual(
+    told.map(({ level, net_address, remote_address }) => [level, net_address, remote_address]),
+    [['debug', addressOf(server.endpoints.agent), '127.0.0.1']],
+  );
+  client.close();
+});
+
 for (const [level, expected] of [
   ['warn', ['gRPC connection broken']],
   ['error', []],

@@ -75,7 +75,7 @@ export const observabilitySection = section({
       keys: {
         level: levelKey('From which level on the program writes.', 'info'),
         grpc_level: levelKey(
-          'The same for gRPC connections: `warn` tells of those that break, `info` and `debug` of all.',
+          'The same for gRPC connections: `warn` tells of those that break, `info` of all, `debug` of each GOAWAY as well.',
           'error',
         ),
       },

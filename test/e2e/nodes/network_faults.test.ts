@@ -4,10 +4,11 @@ import { type TestContext, test } from 'node:test';
 import { startBackend } from '../../support/backend.ts';
 import { freePort } from '../../support/endpoint.ts';
 import { type FaultProxy, startFaultProxy } from '../../support/fault_proxy.ts';
+import { sampleValue } from '../../support/limit_count.ts';
 import { type LoadReport, reportLine, startLoad } from '../../support/load.ts';
 import { type Nodes, startNodes } from '../../support/nodes.ts';
 import { noRedis, startRedis } from '../../support/redis.ts';
-import { delay } from '../../support/wait.ts';
+import { delay, eventually } from '../../support/wait.ts';
 
 const asked = { path: '/k8s-proxy/hello', headers: { authorization: 'Bearer pat:1:alice-pat' } };
 
@@ -91,6 +92,10 @@ test('a node whose peer is out of reach still serves its own agents', { skip: no
     assert.equal((await nodes.ask(1, { path: '/hello', token: 'pat:2:alice-pat' })).text, 'hello\n');
     assert.equal((await nodes.ask(0, { path: '/hello' })).text, 'hello\n');
   }
+  const request = nodes.ask(1, { path: '/hello' });
+  const failures = 'gitlab_kas_peer_failures_total{reason="reset"}';
+  const asking = nodes.servers[1] ?? assert.fail();
+  await eventually('the metric', async () => (await sampleValue(asking, failures)) > 0);
   network.set('none');
-  assert.equal((await nodes.ask(1, { path: '/hello' })).text, 'hello\n');
+  assert.equal((await request).text, 'hello\n');
 });

@@ -7,9 +7,11 @@ import { create } from '@bufbuild/protobuf';
 import { GitalyInfoSchema, GitalyRepositorySchema } from '../../../src/gen/gitlab/agent/entity/entity_pb.ts';
 import type { RepositoryAt } from '../../../src/gitaly/client.ts';
 import { createGitalyClient } from '../../../src/gitaly/create_client.ts';
+import type { Log } from '../../../src/observability/log.ts';
 import { systemClock } from '../../../src/runtime/clock.ts';
 import { RecordingSpan } from '../../support/doubles/recording_span.ts';
 import { type FakeGitaly, type GitalyOptions, startGitaly } from '../../support/gitaly/gitaly.ts';
+import { recordingLog } from '../../support/recording_log.ts';
 import { makeTls } from '../../support/tls.ts';
 import { eventually } from '../../support/wait.ts';
 
@@ -23,6 +25,7 @@ async function setUp(
     readonly env?: Record<string, string>;
     readonly perServer?: { refillRatePerSecond: number; bucketSize: number };
     readonly lookup?: () => Promise<readonly string[]>;
+    readonly grpcLog?: Log;
   } = {},
 ) {
   const gitaly = await startGitaly(options);
@@ -32,6 +35,7 @@ async function setUp(
     identity: 'gitlab-kas/v1/abc',
     env: options.env ?? {},
     ...(options.lookup && { lookup: options.lookup }),
+    grpcLog: options.grpcLog,
   });
   t.after(async () => {
     client.close();
@@ -53,6 +57,26 @@ function placeOf(gitaly: FakeGitaly, more: { address?: string; token?: string } 
     }),
   };
 }
+
+test('the log of gRPC connections tells of those to Gitaly', async (t) => {
+  const { log, lines } = recordingLog();
+  const { client, at, gitaly } = await setUp(t, { grpcLog: log });
+  await client.findRef(at, 'HEAD', patience());
+  client.close();
+  const closed = 'gRPC connection to a server closed';
+  await eventually('the end', () => lines.some(({ message }) => message === closed));
+  await gitaly.close();
+  await assert.rejects(client.findRef(at, 'HEAD', patience()));
+  const missed = 'gRPC connection to a server not made';
+  await eventually('the failure', () => lines.some(({ message }) => message === missed));
+  const told = lines.map(({ message, fields }) => [message, fields.gitaly_address, fields.closed_by]);
+  const address = gitaly.address.replace('tcp:', 'http:');
+  assert.deepEqual(told, [
+    ['gRPC connection to a server opened', address, undefined],
+    [closed, address, 'us'],
+    [missed, address, undefined],
+  ]);
+});
 
 test('a reference, a file and a listing of a repository that git made', async (t) => {
   const { gitaly, client, repository, at } = await setUp(t);

@@ -8,6 +8,7 @@ import { Worker } from 'node:worker_threads';
 import { NodeTokens } from '../../../src/auth/node_token.ts';
 import { Secret } from '../../../src/config/secret.ts';
 import type { Call } from '../../../src/grpc/call.ts';
+import { OutgoingLog } from '../../../src/net/outgoing_log.ts';
 import { WindowBudget } from '../../../src/net/windows.ts';
 import { KnownNodes } from '../../../src/routing/known_nodes.ts';
 import { PeerSearch } from '../../../src/routing/peer_search.ts';
@@ -46,6 +47,8 @@ function setUp(urls: readonly string[], tls?: { readonly ca: string | (() => str
   const scope = new Scope(systemClock);
   closing.push(() => scope.close());
   const { log, lines } = recordingLog();
+  const connections = recordingLog();
+  const failures: string[] = [];
   const directory = {
     urls,
     reads: 0,
@@ -66,6 +69,8 @@ function setUp(urls: readonly string[], tls?: { readonly ca: string | (() => str
     },
     userAgent: 'gitlab-kas/v1/abc',
     windows: new WindowBudget({ perConnectionBytes: 1 << 20, totalBytes: 1 << 20 }),
+    outgoing: new OutgoingLog(connections.log, systemClock),
+    onFailure: (reason) => failures.push(reason),
     scope,
     random: systemRandom,
     log,
@@ -91,7 +96,7 @@ function setUp(urls: readonly string[], tls?: { readonly ca: string | (() => str
     closing.push(() => looking.stop());
     return { sink, state, looking, found: () => eventually('a tunnel', () => state.call) };
   };
-  return { directory, peers, lines, search };
+  return { directory, peers, lines, connections: connections.lines, failures, search };
 }
 
 test('a call goes through the tunnel of another node, both ways', async () => {
@@ -156,9 +161,14 @@ test('a node that finds a tunnel later wins, too', async () => {
 test('a node that is down costs one try, and the next searches none', async () => {
   const dead = `grpc://127.0.0.1:${await freePort()}`;
   const other = await node((call) => ready(call));
-  const { search, lines } = setUp([dead, other.url]);
+  const { search, lines, connections, failures } = setUp([dead, other.url]);
   await search().found();
   await search().found();
+  assert.deepEqual(failures, ['unreachable']);
+  const missed = await eventually('the line', () =>
+    connections.find(({ message }) => message === 'gRPC connection to a server not made'),
+  );
+  assert.deepEqual([missed.fields.kas_url, missed.level], [dead, 'warn']);
   const told = lines.filter(({ message }) => message === 'Failed to dial kas');
   assert.equal(told.length, 1);
   assert.match(String(told[0]?.fields.error), /ECONNREFUSED/);
@@ -456,9 +466,21 @@ test('an answer that stops too early is an error', async () => {
   });
 });
 
+test('a connection that is cut is told of, and counts', async () => {
+  const other = await node((call) => ready(call));
+  const { search, connections, failures } = setUp([other.url]);
+  await search().found();
+  for (const session of other.sessions) (session.socket as unknown as Socket).resetAndDestroy();
+  const lost = await eventually('the line', () =>
+    connections.find(({ message }) => message === 'gRPC connection to a server lost'),
+  );
+  assert.match(String(lost.fields.error), /ECONNRESET/);
+  assert.deepEqual(failures, ['reset']);
+});
+
 test('a node that leaves finishes what runs; new calls get a new connection', async () => {
   const other = await node((call) => ready(call));
-  const { search } = setUp([other.url]);
+  const { search, connections, failures } = setUp([other.url]);
   const running = search();
   (await running.found()).write(Buffer.from('x'));
   await eventually('the request', () => other.calls[0]?.heard.length === 2);
@@ -471,6 +493,15 @@ test('a node that leaves finishes what runs; new calls get a new connection', as
   played?.ends();
   await eventually('the end', () => running.sink.ended);
   assert.equal(running.sink.ended?.code, StatusCode.OK);
+  await eventually('the end of its connection', () => other.sessions.size === 1);
+  const closed = 'gRPC connection to a server closed';
+  await eventually('the line', () => connections.some(({ message }) => message === closed));
+  const opened = 'gRPC connection to a server opened';
+  assert.deepEqual(
+    connections.map(({ message }) => message),
+    [opened, 'GOAWAY received', opened, closed],
+  );
+  assert.deepEqual(failures, [], 'nothing has failed');
 });
 
 test('a reader that stops stops the node; cancelling a stopped call tells it', async () => {
