@@ -128,14 +128,14 @@ function writeOn(target: OutgoingMessage, wrote: (bytes: number) => void): void 
   pump();
 }
 
-/** What `bytes` says when it has said the same for a second. */
+/** What `bytes` says when it has said the same for half a second. */
 async function standstill(bytes: () => number): Promise<number> {
   let last = -1;
   await eventually(
     'the flow to stop',
     async () => {
       last = bytes();
-      await delay(1000);
+      await delay(500);
       return last > 0 && bytes() === last;
     },
     20_000,
