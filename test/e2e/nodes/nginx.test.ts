@@ -86,7 +86,7 @@ test('two nodes behind nginx: a node that leaves costs neither a request nor a w
   await eventually('the third event', () => heard.some(({ text }) => text.endsWith('third\n')));
   const report = await running.stop();
   t.diagnostic(reportLine('a node behind nginx leaves', report));
-  assert.ok(report.answered > 100);
+  assert.ok(report.answered > 20);
   assert.deepEqual(report.lost, []);
   assert.deepEqual(heard.map(({ ended }) => ended).sort(), [false, true]);
   for (const watch of watches) watch.end();

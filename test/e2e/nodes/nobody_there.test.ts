@@ -42,7 +42,7 @@ test('a request for an agent that comes to no node is answered after 20 s', {
   const seconds = (performance.now() - started) / 1000;
   assert.equal(status, 502);
   assert.match(text, /Agent connection not found\. Is agent up to date and connected\?/);
-  assert.ok(seconds > 19 && seconds < 22, `${seconds} s`);
+  assert.ok(seconds > 19 && seconds < 25, `${seconds} s`);
   // Requests for an agent that is there do not notice a crowd that waits for one that is not.
   await nodes.connectAgent(1, 0);
   const crowd = Array.from({ length: 300 }, () => nodes.ask(1, { path: '/hello', token: 'pat:2:alice-pat' }));

@@ -38,7 +38,7 @@ async function underLoad(nodes: Nodes, happens: () => Promise<void>): Promise<Lo
 function nothingLost(t: TestContext, scenario: string, reports: readonly LoadReport[]): void {
   for (const [i, report] of reports.entries()) {
     t.diagnostic(reportLine(`${scenario}, at ${i === 0 ? 'the agent’s' : 'the other'} node`, report));
-    assert.ok(report.answered > 100, `${report.answered} requests`);
+    assert.ok(report.answered > 20, `${report.answered} requests`);
     assert.deepEqual(report.lost, []);
   }
 }

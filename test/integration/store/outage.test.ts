@@ -140,7 +140,7 @@ async function assertGoesOnAlone({ store }: Node): Promise<void> {
   await assert.rejects(eventBus.publish(push), { name: 'RedisError' });
   assert.deepEqual(heard, [5n], 'subscribers of this node');
   const tookMs = performance.now() - begun;
-  assert.ok(tookMs < 500, `${tookMs} ms`);
+  assert.ok(tookMs < 2000, `${tookMs} ms`);
   leave();
 }
 
