@@ -135,6 +135,18 @@ test('certificate, key and CA that are replaced are used from the next connectio
   assert.notEqual(await shownBy(port), before);
 });
 
+test('a CA file that is broken when it is needed first is told of, and used when it has been repaired', {
+  skip: noRedis,
+}, async (t) => {
+  const [own, seconds] = [certificate(t), certificate(t)];
+  const nodes = await twoNodes(t, withTls(own), withTls({ ...own, ca_certificate_file: seconds.ca_certificate_file }));
+  writeFileSync(seconds.ca_certificate_file, 'no certificate\n');
+  const line = await failsToDial(nodes);
+  assert.equal(line.error, `CA certificate file ${seconds.ca_certificate_file}: no PEM certificate in it`);
+  writeFileSync(seconds.ca_certificate_file, readFileSync(own.ca_certificate_file));
+  assert.equal((await nodes.ask(1, { path: '/hello' })).text, 'hello\n');
+});
+
 test('a node that does not know the CA of the other says so', { skip: noRedis }, async (t) => {
   const nodes = await twoNodes(t, withTls(certificate(t)), withTls(certificate(t)));
   const line = await failsToDial(nodes);
