@@ -14,6 +14,7 @@ import { Siblings } from '../routing/siblings.ts';
 import { Whereabouts } from '../routing/whereabouts.ts';
 import { aborted } from '../runtime/aborted.ts';
 import { systemClock } from '../runtime/clock.ts';
+import { collectAfterCrowds } from '../runtime/quiet_heap.ts';
 import { systemRandom } from '../runtime/random.ts';
 import { Scope } from '../runtime/scope.ts';
 import { TunnelPresence } from '../tunnel/presence.ts';
@@ -303,5 +304,7 @@ async function openFronts(
     nodesApi?.leave();
     void store.tunnelDirectory.leave();
   };
+  const connections = () => fronts.reduce((sum, front) => sum + front.count().connections, 0);
+  collectAfterCrowds({ scope, connections });
   return { fronts, privateApi: nodesApi?.front, own: ownApi?.front, handOver, leave, flush };
 }

@@ -95,6 +95,7 @@ async function waiting(world: World): Promise<Measured[]> {
     }
     await pause(SETTLED_MS);
     const further = each(first);
+    const all = rssMiB(server.pid);
     const cpu = cpuMs(server.pid);
     await pause(IDLE_MS);
     const idle = (cpuMs(server.pid) - cpu) / IDLE_MS;
@@ -103,6 +104,11 @@ async function waiting(world: World): Promise<Measured[]> {
       { what: '… RSS each of the first 1,000, which come at once', value: memory[0], goal: '< 30 KiB' },
       { what: '… the connection included', value: memory[1], goal: '' },
       { what: '… RSS each of the next 1,000, the connection included', value: further, goal: '' },
+      {
+        what: '… RSS of the process: at its start, with 1,000 and with 2,000',
+        value: `${[before, first, all].map((mib) => mib.toFixed(0)).join(', ')} MiB`,
+        goal: '',
+      },
     ];
     const api = await grpcConnection(server.endpoints.api);
     connections.push(api);
