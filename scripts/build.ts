@@ -31,17 +31,13 @@ import { bundledPackages, cyclonedx, type Lock } from './lib/sbom.ts';
 const architectures = ['x64', 'arm64'];
 /** Less resident memory for the same processor time (docs/performance.md, what was decided by measuring). */
 const V8_OPTIONS = [
-  // What comes with a crowd of agents dies young; in small semi-spaces half of it would be taken for what stays.
-  '--max-semi-space-size=8',
-  // Smaller ones would come with each collection of a quiet heap, and stay when requests come, which leave nothing behind that would make them grow.
+  // Never smaller either: that would come with a collection of a quiet heap, and stay when requests come, which leave nothing that makes them grow.
+  '--max-semi-space-size=2',
   '--min-semi-space-size=2',
-  // When the process is quiet (src/runtime/quiet_heap.ts) its heap is collected after a second, not after eight, and soon after the start, not after
-  // half a minute; what that leaves unused goes back to the system after another second.
+  // When a crowd has come and the process is quiet (src/runtime/quiet_heap.ts) the heap is collected after a second, not after eight, and also in the
+  // first half minute.
   '--memory-reducer-delay-ms=1000',
   '--gc-memory-reducer-start-delay-ms=1000',
-  '--memory-pool-timeout=1',
-  // Of V8's four threads each that has compiled something keeps up to 4 MB.
-  '--v8-pool-size=2',
 ];
 const dist = join(root, 'dist');
 const lock: Lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'));

@@ -26,7 +26,7 @@ export interface QuietHeapDeps {
 }
 
 /**
- * Gives back what a crowd of connections has left, once the process is quiet: when they have come, when they have gone, and after the start. V8
+ * Gives back what a crowd of connections has left, once the process is quiet: when they have come, and when they have gone. V8
  * would do that by itself, but it takes a Node process for a busy one, however idle it is. In its mode for saving memory it does not ask. That
  * collection marks while the program goes on, and stops it for some 20 ms with thousands of agents; but code may have to be optimized anew after
  * it, so it is not done after each burst of requests. The executable shortens V8's own waiting times (scripts/build.ts).
@@ -40,8 +40,7 @@ export function collectAfterCrowds({
   if (process.versions.deno !== undefined) return; // it has no such switch
   let last = loopTimes();
   let quietPeriods = 0;
-  /** At the last collection; at first, and after one that was cut short, whatever there is counts as a crowd. */
-  let collectedWith = Number.NEGATIVE_INFINITY;
+  let collectedWith = connections();
   let collectingPeriods = 0;
   const look = () => {
     const now = loopTimes();
@@ -50,10 +49,9 @@ export function collectAfterCrowds({
     last = now;
     quietPeriods = part < QUIET.part ? quietPeriods + 1 : 0;
     if (collectingPeriods > 0) {
-      if (part > BUSY_PART) {
-        collectingPeriods = 0;
-        collectedWith = Number.NEGATIVE_INFINITY;
-      } else collectingPeriods--;
+      // Cut short it is not done again: requests that come every few seconds would have it all the time.
+      if (part > BUSY_PART) collectingPeriods = 0;
+      else collectingPeriods--;
       if (collectingPeriods === 0) saveMemory(false);
     } else if (quietPeriods >= QUIET.periods && Math.abs(connections() - collectedWith) >= CROWD) {
       collectedWith = connections();
