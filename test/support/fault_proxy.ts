@@ -34,19 +34,26 @@ export async function startFaultProxy(target: Endpoint, port = 0): Promise<Fault
   let delayMs = 0;
 
   const pass = (from: Socket, to: Socket): void => {
-    let lastDueMs = 0; // a network that gets faster does not change the order of bytes
-    from.on('data', (chunk: Buffer) => {
-      if (fault === 'blackhole') return;
-      const write = () => {
-        if (!to.destroyed && fault !== 'blackhole' && !to.write(chunk)) {
+    // One after the other: a network that gets faster does not change the order of bytes, and timers may.
+    const underWay: { readonly chunk: Buffer; readonly dueMs: number }[] = [];
+    const arrive = () => {
+      for (let first = underWay[0]; first !== undefined; first = underWay[0]) {
+        const leftMs = first.dueMs - performance.now();
+        if (leftMs > 0) {
+          setTimeout(arrive, Math.ceil(leftMs));
+          return;
+        }
+        underWay.shift();
+        if (!to.destroyed && fault !== 'blackhole' && !to.write(first.chunk)) {
           from.pause();
           to.once('drain', () => from.resume());
         }
-      };
-      const now = performance.now();
-      lastDueMs = Math.max(now + delayMs, lastDueMs);
-      if (lastDueMs <= now) write();
-      else setTimeout(write, lastDueMs - now);
+      }
+    };
+    from.on('data', (chunk: Buffer) => {
+      if (fault === 'blackhole') return;
+      underWay.push({ chunk, dueMs: performance.now() + delayMs });
+      if (underWay.length === 1) arrive();
     });
   };
   const watch = (socket: Socket, set: Set<Socket>, other: Socket): void => {
