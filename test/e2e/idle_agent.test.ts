@@ -42,7 +42,7 @@ test('an idle agent behind nginx stays connected for longer than nginx’s read 
     assert.equal(cut, false, nginx.errorLog());
   } finally {
     idle.close();
+    await cluster.stop(); // the agent before its way is cut (test/support/agent/hang_up.ts)
     await nginx.close();
-    await cluster.stop();
   }
 });

@@ -67,8 +67,8 @@ for (const way of ways)
     });
     after(async () => {
       link?.close();
+      await cluster.stop(); // the agent before its way is cut (test/support/agent/hang_up.ts)
       await nginx?.close();
-      await cluster.stop();
     });
 
     const file = (name: string) => join(cluster.server.places.folder, name);

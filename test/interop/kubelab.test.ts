@@ -58,8 +58,8 @@ function kubeletStreams(through: 'nothing' | 'nginx', skip: string | false): voi
     });
     after(async () => {
       echo.close();
+      await cluster.stop(); // the agent before its way is cut (test/support/agent/hang_up.ts)
       await nginx?.close();
-      await cluster.stop();
     });
 
     for (const [protocol, env] of Object.entries(protocols))
