@@ -304,7 +304,8 @@ async function openFronts(
     nodesApi?.leave();
     void store.tunnelDirectory.leave();
   };
-  const connections = () => fronts.reduce((sum, front) => sum + front.count().connections, 0);
-  collectAfterCrowds({ scope, connections });
+  const open = () =>
+    fronts.map((front) => front.count()).reduce((sum, { connections, streams }) => sum + connections + streams, 0);
+  collectAfterCrowds({ scope, open });
   return { fronts, privateApi: nodesApi?.front, own: ownApi?.front, handOver, leave, flush };
 }

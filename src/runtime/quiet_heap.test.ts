@@ -17,7 +17,7 @@ function setUp() {
   const world = { open: 0 };
   collectAfterCrowds({
     scope,
-    connections: () => world.open,
+    open: () => world.open,
     loopTimes: () => ({ ...times }),
     saveMemory: (on) => void told.push([clock.monotonicMs(), on]),
   });
@@ -69,7 +69,7 @@ const CROWD = `
   const { Scope } = await import(scopes);
   const { systemClock } = await import(clocks);
   let open = 0;
-  collectAfterCrowds({ scope: new Scope(systemClock), connections: () => open });
+  collectAfterCrowds({ scope: new Scope(systemClock), open: () => open });
   const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   await pause(6000);
   const heapMiB = () => getHeapStatistics().total_physical_size / 2 ** 20;

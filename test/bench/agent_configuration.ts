@@ -23,7 +23,7 @@ const IN_ONE_PROJECT = 100;
 const PROJECT = 'group/many';
 const CONFIGURATION = '/gitlab.agent.agent_configuration.rpc.AgentConfiguration/GetConfiguration';
 const FLUX = '/gitlab.agent.flux.rpc.GitLabFlux/ReconcileProjects';
-const SETTLED_MS = 5000;
+const SETTLED_MS = 8000;
 const IDLE_MS = 20_000;
 const POLLING_MS = 60_000;
 
