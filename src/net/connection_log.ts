@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream';
 import type { Log } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
+import { onConnectionEnd } from './connection_end.ts';
 import type { ByteCounts } from './session.ts';
 
 /** A client that has gone without a word: networks and restarts do that, nobody errs. */
@@ -27,25 +28,15 @@ export class ConnectionLog {
 
   /** @param fields which connection it is */
   watch(transport: Duplex & ByteCounts, fields: Readonly<Record<string, unknown>>): WatchedConnection {
-    const startedAtMs = this.#clock.monotonicMs();
-    let ended = false;
     let error: (Error & { readonly code?: unknown }) | undefined;
     this.#log.info('gRPC connection accepted', fields);
-    transport.on('end', () => {
-      ended = true;
-    });
     transport.on('error', (failure) => {
       error ??= failure;
     });
-    transport.on('close', () => {
-      const told = {
-        ...fields,
-        duration_ms: Math.round(this.#clock.monotonicMs() - startedAtMs),
-        bytes_in: transport.bytesRead,
-        bytes_out: transport.bytesWritten,
-      };
+    onConnectionEnd(transport, this.#clock, (figures, byClient) => {
+      const told = { ...fields, ...figures };
       if (error === undefined)
-        this.#log.info('gRPC connection closed', { ...told, closed_by: ended ? 'client' : 'us' });
+        this.#log.info('gRPC connection closed', { ...told, closed_by: byClient ? 'client' : 'us' });
       else if (GONE.has(String(error.code))) {
         this.#log.info('gRPC connection closed', { ...told, closed_by: 'client', error: error.message });
       } else this.#log.warn('gRPC connection broken', { ...told, error: error.message });

@@ -3,6 +3,7 @@ import { errorCodeName } from '../http2/error_code.ts';
 import type { Log } from '../observability/log.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { connectFailureText } from './connect_failure.ts';
+import { onConnectionEnd } from './connection_end.ts';
 import type { ByteCounts } from './session.ts';
 
 /** What is told of one connection: its end by itself. */
@@ -31,25 +32,16 @@ export class OutgoingLog {
     const log = this.#log;
     const startedAtMs = this.#clock.monotonicMs();
     const sinceStartMs = () => Math.round(this.#clock.monotonicMs() - startedAtMs);
-    let ended = false;
     let opened = false;
     let reason: unknown;
     const lost = (why: unknown) => {
       reason ??= why;
     };
     transport.on('error', lost);
-    transport.on('end', () => {
-      ended = true;
-    });
-    transport.on('close', () => {
-      const told = {
-        ...fields,
-        duration_ms: sinceStartMs(),
-        bytes_in: transport.bytesRead,
-        bytes_out: transport.bytesWritten,
-      };
+    onConnectionEnd(transport, this.#clock, (figures, byServer) => {
+      const told = { ...fields, ...figures };
       if (reason === undefined)
-        log.info('gRPC connection to a server closed', { ...told, closed_by: ended ? 'server' : 'us' });
+        log.info('gRPC connection to a server closed', { ...told, closed_by: byServer ? 'server' : 'us' });
       else {
         const what = opened ? 'gRPC connection to a server lost' : 'gRPC connection to a server not made';
         log.warn(what, { ...told, error: connectFailureText(reason) });

@@ -2,20 +2,13 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Code } from '@connectrpc/connect';
+import { pulledSource } from '../../test/support/doubles/pulled_source.ts';
 import { connectMessage } from './connect_message.ts';
 
 function setUp(pieces: readonly Buffer[], more: { compressed?: boolean; announced?: number } = {}) {
-  const state = { exceeded: 0, asked: 0, returned: false };
-  async function* source() {
-    try {
-      for (const piece of pieces) {
-        state.asked++;
-        yield piece;
-      }
-    } finally {
-      state.returned = true;
-    }
-  }
+  const pulled = pulledSource(pieces);
+  const { source } = pulled;
+  const state = Object.assign(pulled.state, { exceeded: 0 });
   const limit = { maxBytes: 100, exceeded: () => void state.exceeded++ };
   const { compressed = false, announced } = more;
   return { state, message: connectMessage(source(), { limit, compressed, announced }) };

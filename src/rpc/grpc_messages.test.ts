@@ -3,23 +3,16 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { Code } from '@connectrpc/connect';
 import { frame } from '../../test/support/doubles/grpc_frames.ts';
+import { pulledSource } from '../../test/support/doubles/pulled_source.ts';
 import { GrpcMessages } from './grpc_messages.ts';
 
 const plain = frame(Buffer.from('one'));
 const zipped = frame(Buffer.from('two'), { gzip: true });
 
 function setUp(pieces: readonly Buffer[], more: { compressed?: boolean; maxBytes?: number } = {}) {
-  const state = { exceeded: 0, asked: 0, returned: false };
-  async function* source() {
-    try {
-      for (const piece of pieces) {
-        state.asked++;
-        yield piece;
-      }
-    } finally {
-      state.returned = true;
-    }
-  }
+  const pulled = pulledSource(pieces);
+  const { source } = pulled;
+  const state = Object.assign(pulled.state, { exceeded: 0 });
   const limit = { maxBytes: more.maxBytes ?? 100, exceeded: () => void state.exceeded++ };
   return { state, messages: new GrpcMessages(source(), limit, more.compressed ?? true) };
 }

@@ -4,9 +4,9 @@ import { type MessageHandler, type MessageLimit, MessageReader } from '../grpc/m
 import type { GrpcStatus } from '../grpc/status.ts';
 
 /**
- * The body of a request for the library, in gRPC, gRPC-Web or the streams of Connect, which all have the same frames: what is no message, is too large or cannot be inflated is found here, by what reads
- * the messages on the other ports, and is said and counted as there. The library gets messages that are not compressed, one at
- * a time: a small piece of a body may inflate to a lot.
+ * The body of a request for the library, in gRPC, gRPC-Web or the streams of Connect, which all have the same frames: what is no
+ * message, is too large or cannot be inflated is found here, by what reads the messages on the other ports, and is said and
+ * counted as there. The library gets messages that are not compressed, one at a time: a small piece of a body may inflate to a lot.
  */
 export class GrpcMessages implements AsyncIterableIterator<Uint8Array>, MessageHandler {
   readonly #source: AsyncIterator<Uint8Array>;
