@@ -1,4 +1,5 @@
-// Runs the tests: npm test, or npm test -- STAGE… for some of the stages below. The last line adds them up.
+// Runs the tests: npm test, or npm test -- STAGE… for some of the stages below. The last line adds them up;
+// before it stand the files that failed and, run once more by themselves, passed.
 import { globSync } from 'node:fs';
 import { performance } from 'node:perf_hooks';
 import process from 'node:process';
@@ -90,17 +91,20 @@ if (unknown.length > 0) {
 
 const totals = { passed: 0, failed: 0, skipped: 0 };
 const lines: string[] = [];
+const unsteadyLines: string[] = [];
 for (const { name, files, run } of stages) {
   if ((wanted.length > 0 && !wanted.includes(name)) || files.length === 0) continue;
   console.log(`\n=== ${name}: ${files.length} files`);
   const start = performance.now();
-  const { passed, failed, skipped } = await run(files);
+  const { passed, failed, skipped, unsteady } = await run(files);
   totals.passed += passed;
   totals.failed += failed;
   totals.skipped += skipped;
   const seconds = ((performance.now() - start) / 1000).toFixed(1);
   lines.push(`${name.padEnd(12)} passed ${passed}, failed ${failed}, skipped ${skipped} (${seconds} s)`);
+  for (const file of unsteady)
+    unsteadyLines.push(`UNSTEADY, to be mended: ${name}: ${file} failed, and passed by itself`);
 }
-console.log(`\n${lines.join('\n')}`);
+console.log(`\n${[...lines, ...unsteadyLines].join('\n')}`);
 console.log(`${totals.passed} passed, ${totals.failed} failed, ${totals.skipped} skipped`);
 process.exitCode = totals.failed === 0 && totals.passed > 0 ? 0 : 1;

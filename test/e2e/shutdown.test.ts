@@ -39,10 +39,10 @@ async function watchCluster(listen: string, shutdown: string) {
 
 for (const signal of ['SIGTERM', 'SIGINT'] as const)
   test(`${signal}: not ready at once, serving through the grace period, running requests finish, exit 0`, async () => {
-    const { cluster, response, watch, text } = await watchCluster('1s', '20s');
+    const { cluster, response, watch, text } = await watchCluster('3s', '20s');
     const { server } = cluster;
     server.signal(signal);
-    await eventually('the readiness probe to say no', async () => (await readiness(server.endpoints)) === 500, 800);
+    await eventually('the readiness probe to say no', async () => (await readiness(server.endpoints)) === 500, 2500);
     assert.equal((await cluster.ask({ path: '/x' })).status, 404, 'still served in the grace period');
     await eventually(
       'the listeners to close',
