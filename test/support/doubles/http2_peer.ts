@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import type { IncomingHttpHeaders } from 'node:http2';
 import { Duplex } from 'node:stream';
 import { setImmediate as turn } from 'node:timers/promises';
@@ -312,3 +313,39 @@ function join(from: Wire, to: Wire): void {
 }
 
 export { turn };
+
+export const ANSWER = { ':status': 200 };
+export const CALL = { ':method': 'POST', ':scheme': 'http', ':path': '/x' };
+
+/** The client of a server of ours, both having said their first words. */
+export async function serverPeer(
+  options: Partial<ConnectionOptions> = {},
+  handler: Partial<ConnectionHandler> = {},
+): Promise<FramePeer> {
+  const peer = new FramePeer('server', options, handler);
+  await peer.greet();
+  return peer;
+}
+
+/** The server of a client of ours, both having said their first words. */
+export async function clientPeer(
+  options: Partial<ConnectionOptions> = {},
+  handler: Partial<ConnectionHandler> = {},
+): Promise<FramePeer> {
+  const peer = new FramePeer('client', options, handler);
+  await peer.greet();
+  return peer;
+}
+
+/** A request of ours, its stream listened to. */
+export function ask(peer: FramePeer): HeardStream {
+  return new HeardStream(peer.connection.request(CALL)).listen();
+}
+
+/** The connection has ended with this code, and says so in GOAWAY. */
+export async function endsWith(peer: FramePeer, code: number): Promise<void> {
+  const sent = await peer.sent();
+  assert.match(sent.at(-1) ?? '', new RegExp(`^GoAway \\d+ ${code}( |$)`));
+  assert.ok(peer.connection.destroyed);
+  assert.equal(peer.heard.filter((word) => word.startsWith('closed')).length, 1);
+}
