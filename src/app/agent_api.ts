@@ -16,9 +16,8 @@ import { type Front, openFront } from '../net/front.ts';
 import type { FrontLimits } from '../net/gate.ts';
 import type { Bind } from '../net/listen.ts';
 import { createWebSocketTunnel } from '../net/websocket_tunnel.ts';
-import { WindowBudget } from '../net/windows.ts';
+import type { WindowBudget } from '../net/windows.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
-import type { LimitHit } from '../observability/limits.ts';
 import type { Log } from '../observability/log.ts';
 import type { Tracer } from '../observability/tracer.ts';
 import { identity } from '../runtime/build_info.ts';
@@ -45,7 +44,7 @@ export async function openAgentApi(options: {
   readonly grpcLog: Log | undefined;
   readonly limits: FrontLimits;
   readonly messages: MessageLimit;
-  readonly bytesInFlight: LimitHit;
+  readonly windows: WindowBudget;
   readonly random: Random;
 }): Promise<Front> {
   const { listen, server, limit, scope, log, random } = options;
@@ -80,12 +79,7 @@ export async function openAgentApi(options: {
     http2: {
       maxConnectionAgeMs: listen.maxConnectionAgeMs,
       limitPings: true,
-      windows: new WindowBudget({
-        perStreamBytes: server.memory.perTunnelBytes,
-        perConnectionBytes: server.memory.perAgentConnectionBytes,
-        totalBytes: server.memory.totalBytes,
-        exceeded: options.bytesInFlight,
-      }),
+      windows: options.windows,
     },
     limits: options.limits,
     scope,

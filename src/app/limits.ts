@@ -1,6 +1,7 @@
 import type { LimitsConfig } from '../config/config.ts';
 import type { MessageLimit } from '../grpc/message_reader.ts';
 import type { FrontLimits, OpenConnections } from '../net/gate.ts';
+import { WindowBudget } from '../net/windows.ts';
 import type { LimitHit, LimitName, LimitScope, Limits } from '../observability/limits.ts';
 import type { Log } from '../observability/log.ts';
 import { WaitingRoom } from '../routing/waiting_room.ts';
@@ -74,6 +75,29 @@ function limitsOf(
 export function messageLimit(config: LimitsConfig, listener: LimitScope, limits: Limits): MessageLimit {
   const { messageBytes: maxBytes } = config;
   return { maxBytes, exceeded: limits.hit('message_bytes', listener, 'server.limits.message_bytes', maxBytes) };
+}
+
+/** What agents may have in flight towards this process. */
+export function agentWindows(config: LimitsConfig, limits: Limits): WindowBudget {
+  return new WindowBudget({
+    perStreamBytes: config.bytesInFlightPerTunnel,
+    perConnectionBytes: config.bytesInFlightPerAgentConnection,
+    totalBytes: config.bytesInFlight,
+    exceeded: bytesInFlight(config, limits, 'agent_api'),
+  });
+}
+
+/** What other nodes may. One connection carries the calls of all agents between two of them. */
+export function nodeWindows(config: LimitsConfig, limits: Limits): WindowBudget {
+  return new WindowBudget({
+    perConnectionBytes: config.bytesInFlight,
+    totalBytes: config.bytesInFlight,
+    exceeded: bytesInFlight(config, limits, 'private_api'),
+  });
+}
+
+function bytesInFlight({ bytesInFlight: max }: LimitsConfig, limits: Limits, listener: LimitScope): LimitHit {
+  return limits.hit('bytes_in_flight', listener, 'server.limits.bytes_in_flight', max);
 }
 
 /** How many requests a user may have under way. */

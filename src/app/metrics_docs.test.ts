@@ -69,7 +69,7 @@ test('the alert rules', () => {
 /** What the dashboards and alerts of GitLab.com ask of its agent server today. */
 const ASKED_BY_GITLAB = {
   grpc_server_handled_total: ['grpc_type', 'grpc_service', 'grpc_method', 'grpc_code'],
-  grpc_server_handling_seconds: [],
+  grpc_server_handling_seconds: ['grpc_type', 'grpc_service', 'grpc_method'],
   grpc_server_requests_in_flight: ['grpc_service', 'grpc_method'],
   limiter_block_duration_milliseconds: ['limiter_name', 'allowed'],
   tunnel_routing_duration_seconds: ['status'],

@@ -1,7 +1,8 @@
 import { NodeTokens } from '../auth/node_token.ts';
-import type { PrivateApiConfig, ServerConfig } from '../config/config.ts';
+import type { PrivateApiConfig } from '../config/config.ts';
 import { ClientTlsContext } from '../net/client_tls_context.ts';
 import { OutgoingLog } from '../net/outgoing_log.ts';
+import type { WindowBudget } from '../net/windows.ts';
 import type { Log } from '../observability/log.ts';
 import type { Metrics } from '../observability/metrics.ts';
 import { KnownNodes } from '../routing/known_nodes.ts';
@@ -11,12 +12,11 @@ import { identity } from '../runtime/build_info.ts';
 import type { Random } from '../runtime/random.ts';
 import type { Scope } from '../runtime/scope.ts';
 import type { TunnelDirectory } from '../store/tunnel_directory.ts';
-import { nodeWindows } from './private_api.ts';
 
 /** How this node finds and reaches the others. Nodes that would not know its token are none of its own. */
 export function createOtherNodes(options: {
   readonly config: PrivateApiConfig;
-  readonly server: ServerConfig;
+  readonly windows: WindowBudget;
   readonly directory: TunnelDirectory;
   readonly metrics: Pick<Metrics, 'peerFailure'>;
   readonly scope: Scope;
@@ -25,7 +25,7 @@ export function createOtherNodes(options: {
   readonly grpcLog: Log | undefined;
   readonly random: Random;
 }): OtherNodes {
-  const { config, server, directory, metrics, scope, log, grpcLog, random } = options;
+  const { config, windows, directory, metrics, scope, log, grpcLog, random } = options;
   const { listen, ownUrls, tlsServerName } = config;
   const trusted = new ClientTlsContext(
     { certificateFile: undefined, keyFile: undefined, caCertificateFile: listen.caCertificateFile },
@@ -42,7 +42,7 @@ export function createOtherNodes(options: {
         ),
     },
     userAgent: identity,
-    windows: nodeWindows(server),
+    windows,
     outgoing: grpcLog && new OutgoingLog(grpcLog, scope.clock),
     onFailure: metrics.peerFailure,
     scope,

@@ -1,5 +1,5 @@
 import { NodeTokenVerifier } from '../auth/node_token.ts';
-import type { PrivateApiConfig, ServerConfig } from '../config/config.ts';
+import type { PrivateApiConfig } from '../config/config.ts';
 import { ServerInfo } from '../gen/gitlab/agent/server_info/rpc/server_info_pb.ts';
 import { Health } from '../gen/grpc/health/v1/health_pb.ts';
 import type { MessageLimit } from '../grpc/message_reader.ts';
@@ -10,7 +10,7 @@ import { createServerInfo } from '../modules/server_info/server_info.ts';
 import { type Front, openFront } from '../net/front.ts';
 import type { FrontLimits } from '../net/gate.ts';
 import type { Bind } from '../net/listen.ts';
-import { WindowBudget } from '../net/windows.ts';
+import type { WindowBudget } from '../net/windows.ts';
 import type { GrpcMetrics } from '../observability/grpc_metrics.ts';
 import type { Log } from '../observability/log.ts';
 import type { Tracer } from '../observability/tracer.ts';
@@ -32,7 +32,6 @@ import type { Readiness } from './readiness.ts';
  */
 export async function openPrivateApi(options: {
   readonly config: PrivateApiConfig;
-  readonly server: ServerConfig;
   readonly tunnels: TunnelRegistry;
   /** Set where callers mean all workers of this server. */
   readonly siblings?: Siblings | undefined;
@@ -41,6 +40,7 @@ export async function openPrivateApi(options: {
   readonly bind: Bind | undefined;
   readonly tracer: Tracer | undefined;
   readonly limits: FrontLimits;
+  readonly windows: WindowBudget;
   readonly messages: MessageLimit;
   readonly scope: Scope;
   readonly log: Log;
@@ -48,7 +48,7 @@ export async function openPrivateApi(options: {
   readonly grpcLog: Log | undefined;
   readonly random: Random;
 }): Promise<{ readonly front: Front; leave(): void }> {
-  const { config, server, tunnels, siblings, readiness, metrics, tracer, scope, log, random } = options;
+  const { config, tunnels, siblings, readiness, metrics, tracer, scope, log, random } = options;
   const { listen } = config;
   const { clock } = scope;
   const tokens = new NodeTokenVerifier(listen.authenticationSecret, clock);
@@ -95,7 +95,7 @@ export async function openPrivateApi(options: {
     http2: {
       maxConnectionAgeMs: listen.maxConnectionAgeMs,
       limitPings: true,
-      windows: nodeWindows(server),
+      windows: options.windows,
     },
     limits: options.limits,
     scope,
@@ -105,11 +105,6 @@ export async function openPrivateApi(options: {
   });
   logUp(log, 'Private API', front);
   return { front, leave: () => gateway.leave() };
-}
-
-/** One connection carries the calls of all agents between two nodes. */
-export function nodeWindows({ memory }: ServerConfig): WindowBudget {
-  return new WindowBudget({ perConnectionBytes: memory.totalBytes, totalBytes: memory.totalBytes });
 }
 
 function serviceOf(path: string): string {

@@ -30,10 +30,12 @@ import { createIdentities } from './identities.ts';
 import { openInternalApi } from './internal_api.ts';
 import { openKubernetesApi } from './kubernetes_api.ts';
 import {
+  agentWindows,
   createFrontLimits,
   createOpenConnections,
   createWaitingRoom,
   messageLimit,
+  nodeWindows,
   observabilityLimits,
   userLimit,
 } from './limits.ts';
@@ -136,7 +138,7 @@ async function openFronts(
     createOtherNodes({
       ...base,
       config: asNode,
-      server: config.server,
+      windows: nodeWindows(config.server.limits, limits),
       directory: store.tunnelDirectory,
       metrics,
     });
@@ -172,7 +174,6 @@ async function openFronts(
     usage: usage.counters,
     clock,
   });
-  const { memory } = config.server;
   const { listen } = config.agent;
   const externalUrl = config.gitlab?.externalUrl ?? '';
   const perMinute = listen.connectionsPerTokenPerMinute;
@@ -205,8 +206,8 @@ async function openFronts(
   const messages = messageLimit(config.server.limits, 'private_api', limits);
   const nodeApi = {
     ...base,
-    server: config.server,
     limits: limited,
+    windows: nodeWindows(config.server.limits, limits),
     messages,
     tunnels,
     readiness,
@@ -230,7 +231,7 @@ async function openFronts(
       agents,
       limits: limitsOf('agent_api'),
       messages: messageLimit(config.server.limits, 'agent_api', limits),
-      bytesInFlight: limits.hit('bytes_in_flight', 'agent_api', 'server.memory.total_bytes', memory.totalBytes),
+      windows: agentWindows(config.server.limits, limits),
       methods: [
         connect,
         getConfiguration,

@@ -99,12 +99,12 @@ describe('commands', () => {
 
   test('check-config says all that is wrong', async () => {
     const { console, printed } = recorder();
-    writeFileSync(file, 'standalone: {}\nserver: {agent_compression: 1, memory: 2}\n');
+    writeFileSync(file, 'standalone: {}\nserver: {agent_compression: 1, limits: 2}\n');
     assert.equal(await checkConfig(file, true, console), 1);
     assert.equal(printed.out, '');
     assert.equal(
       printed.error,
-      `${file}:2:29: server.agent_compression: 1 is not a bool (true or false)\n${file}:2:40: server.memory: 2 is not a mapping\n`,
+      `${file}:2:29: server.agent_compression: 1 is not a bool (true or false)\n${file}:2:40: server.limits: 2 is not a mapping\n`,
     );
   });
 

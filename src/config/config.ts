@@ -190,12 +190,6 @@ export interface ServerConfig {
   readonly metrics: boolean;
   /** Processes that share the work; 1: this one does it. */
   readonly workers: number;
-  /** Bytes that stalled streams may hold in memory. */
-  readonly memory: {
-    readonly perTunnelBytes: number;
-    readonly perAgentConnectionBytes: number;
-    readonly totalBytes: number;
-  };
   readonly limits: LimitsConfig;
   readonly debug: DebugConfig;
 }
@@ -215,6 +209,9 @@ export interface LimitsConfig {
   readonly streamsPerConnection: number;
   readonly headerBytes: number;
   readonly messageBytes: number;
+  readonly bytesInFlightPerTunnel: number;
+  readonly bytesInFlightPerAgentConnection: number;
+  readonly bytesInFlight: number;
   readonly requestsPerUser: number;
   readonly waitingRequestsPerAgent: number;
   readonly waitingRequests: number;

@@ -66,7 +66,7 @@ describe('a configuration', () => {
       [undefined, undefined, undefined, undefined],
     );
     assert.deepEqual(config.observability.logging, { level: 'info', grpcLevel: 'error' });
-    assert.equal(config.server.memory.totalBytes, 64 * 1024 * 1024);
+    assert.equal(config.server.limits.bytesInFlight, 64 * 1024 * 1024);
     assert.equal(config.server.workers, 1);
   });
 

@@ -72,10 +72,10 @@ const wrong: readonly [name: string, yaml: string, ...expected: string[]][] = [
   ],
   [
     'several at once, in order',
-    `agent: {listen: {network: tpc, address: x}}\nserver: {memory: {total_bytes: 1}}\n`,
+    `agent: {listen: {network: tpc, address: x}}\nserver: {limits: {message_bytes: 1}}\n`,
     'c.yaml:1:1: one of gitlab and standalone is required',
     'c.yaml:1:27: agent.listen.network: "tpc" is not one of tcp, tcp4, tcp6, unix (did you mean tcp?)',
-    'c.yaml:2:32: server.memory.total_bytes: 1 is less than 64KiB',
+    'c.yaml:2:34: server.limits.message_bytes: 1 is less than 256KiB',
   ],
   [
     'too many workers',
@@ -165,8 +165,8 @@ const wrong: readonly [name: string, yaml: string, ...expected: string[]][] = [
   ],
   [
     'a budget above the whole',
-    `${standalone}server: {memory: {per_agent_connection_bytes: 65MiB}}`,
-    'c.yaml:2:47: server.memory.per_agent_connection_bytes: must not be more than total_bytes',
+    `${standalone}server: {limits: {bytes_in_flight_per_agent_connection: 65MiB}}`,
+    'c.yaml:2:57: server.limits.bytes_in_flight_per_agent_connection: must not be more than bytes_in_flight',
   ],
   [
     'a header name',

@@ -79,6 +79,8 @@ export class ServerCall implements MessageHandler, StreamSink {
   #correlationId: string | undefined;
   #rawHeaders: readonly string[] | undefined;
   #metrics: MethodMetrics | undefined;
+  /** When counting began. */
+  #startedMs = 0;
   readonly #contentType: string;
   readonly #reader: MessageReader;
   readonly #server: CallServer;
@@ -154,6 +156,7 @@ export class ServerCall implements MessageHandler, StreamSink {
   /** Counts the call, its messages and its end. */
   countIn(metrics: MethodMetrics): void {
     this.#metrics = metrics;
+    this.#startedMs = this.session.scope.clock.monotonicMs();
     metrics.started();
   }
 
@@ -322,7 +325,7 @@ export class ServerCall implements MessageHandler, StreamSink {
 
   #finish(code: StatusCode): void {
     this.#over = true;
-    this.#metrics?.ended(code);
+    this.#metrics?.ended(code, this.session.scope.clock.monotonicMs() - this.#startedMs);
     this.#deadline?.stop();
     this.#reader.stop();
     this.#whenOver?.();

@@ -13,7 +13,7 @@ test('a call is counted when it starts, with its messages, and by how it ends', 
   method.started();
   method.received.inc();
   method.sent.add(3);
-  method.ended(StatusCode.OK);
+  method.ended(StatusCode.OK, 30);
   const client = grpc.client('/pkg.Service/Method', 'unary');
   client.started();
   client.ended(StatusCode.Unavailable);
@@ -22,6 +22,9 @@ test('a call is counted when it starts, with its messages, and by how it ends', 
   const labels = 'grpc_type="bidi_stream",grpc_service="pkg.Service",grpc_method="Method"';
   has(`grpc_server_started_total{${labels}} 2`);
   has(`grpc_server_handled_total{${labels},grpc_code="OK"} 1`);
+  has(`grpc_server_handling_seconds_bucket{le="0.025",${labels}} 0`);
+  has(`grpc_server_handling_seconds_bucket{le="0.05",${labels}} 1`);
+  has(`grpc_server_handling_seconds_sum{${labels}} 0.03`);
   has(`grpc_server_msg_received_total{${labels}} 1`);
   has(`grpc_server_msg_sent_total{${labels}} 3`);
   has('grpc_server_requests_in_flight{grpc_service="pkg.Service",grpc_method="Method"} 1');

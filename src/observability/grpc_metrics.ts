@@ -1,10 +1,13 @@
 import type { Registry } from 'prom-client';
 import { type StatusCode, statusCodeName } from '../runtime/status_code.ts';
-import { counterFamily, gaugeFamily, type Sample } from './hot_metrics.ts';
+import { counterFamily, type Distribution, gaugeFamily, HistogramFamily, type Sample } from './hot_metrics.ts';
 import { methodFields } from './method_fields.ts';
 
 /** As go-grpc-prometheus has it. */
 export type GrpcType = 'unary' | 'client_stream' | 'server_stream' | 'bidi_stream';
+
+/** In seconds; go-grpc-prometheus has these. */
+const HANDLING_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 /** The samples of one method, looked up once. */
 export class MethodMetrics {
@@ -12,6 +15,8 @@ export class MethodMetrics {
   readonly sent: Sample;
   readonly #started: Sample;
   readonly #inFlight: Sample;
+  /** Of a server's methods only. */
+  readonly #handling: Distribution | undefined;
   readonly #handled: (code: StatusCode) => Sample;
   /** By code; most methods see few of them. */
   readonly #byCode: (Sample | undefined)[] = [];
@@ -21,12 +26,14 @@ export class MethodMetrics {
     readonly received: Sample;
     readonly sent: Sample;
     readonly inFlight: Sample;
+    readonly handling: Distribution | undefined;
     readonly handled: (code: StatusCode) => Sample;
   }) {
     this.#started = samples.started;
     this.received = samples.received;
     this.sent = samples.sent;
     this.#inFlight = samples.inFlight;
+    this.#handling = samples.handling;
     this.#handled = samples.handled;
   }
 
@@ -35,9 +42,10 @@ export class MethodMetrics {
     this.#inFlight.inc();
   }
 
-  /** To be called once for each call that has started. */
-  ended(code: StatusCode): void {
+  /** To be called once for each call that has started. @param durationMs is kept of a server's calls only */
+  ended(code: StatusCode, durationMs = 0): void {
     this.#inFlight.dec();
+    this.#handling?.observe(durationMs / 1000);
     let sample = this.#byCode[code];
     if (sample === undefined) {
       sample = this.#handled(code);
@@ -98,6 +106,15 @@ function side(
     help: help.inFlight,
     labelNames: ['grpc_service', 'grpc_method'],
   });
+  const handling =
+    name === 'client'
+      ? undefined
+      : new HistogramFamily(registry, {
+          name: 'grpc_server_handling_seconds',
+          help: 'How long RPCs have run that have ended here.',
+          labelNames,
+          buckets: HANDLING_BUCKETS,
+        });
   const known = new Map<string, MethodMetrics>();
   return (path, type) => {
     let metrics = known.get(path);
@@ -109,6 +126,7 @@ function side(
         received: received.with(labels),
         sent: sent.with(labels),
         inFlight: inFlight.with(method),
+        handling: handling?.with(labels),
         handled: (code) => handled.with({ ...labels, grpc_code: statusCodeName(code) }),
       });
       known.set(path, metrics);

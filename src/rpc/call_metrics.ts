@@ -2,6 +2,7 @@ import { ConnectError, createContextKey, type Interceptor } from '@connectrpc/co
 import type { UniversalServerResponse } from '@connectrpc/connect/protocol';
 import type { MethodMetrics } from '../observability/grpc_metrics.ts';
 import type { Sample } from '../observability/hot_metrics.ts';
+import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 
 /** One call while it is counted. */
@@ -9,15 +10,20 @@ export class CallRecord {
   readonly metrics: MethodMetrics;
   /** How the handler has failed. */
   failure: StatusCode | undefined;
+  readonly #clock: Clock;
+  readonly #startedMs: number;
 
-  constructor(metrics: MethodMetrics) {
+  constructor(metrics: MethodMetrics, clock: Clock) {
     this.metrics = metrics;
+    this.#clock = clock;
+    this.#startedMs = clock.monotonicMs();
     metrics.started();
   }
 
   /** The answer is out, or cannot be brought out any more. */
   ended(response: UniversalServerResponse | undefined, gone: boolean): void {
-    this.metrics.ended(this.failure ?? statusOf(response) ?? (gone ? StatusCode.Canceled : StatusCode.OK));
+    const code = this.failure ?? statusOf(response) ?? (gone ? StatusCode.Canceled : StatusCode.OK);
+    this.metrics.ended(code, this.#clock.monotonicMs() - this.#startedMs);
   }
 }
 

@@ -86,7 +86,7 @@ export function createConnectServer(options: {
       await answered(answerUnknown({ method, path, contentType }, services));
       return;
     }
-    const record = new CallRecord(counted);
+    const record = new CallRecord(counted, scope.clock);
     let response: UniversalServerResponse | undefined;
     let gone = false;
     try {

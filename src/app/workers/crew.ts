@@ -99,7 +99,7 @@ export class Crew {
       readiness.degrade(nameOf(number), undefined);
       const delayMs = Math.round(backoff.nextMs());
       const hint =
-        'its own lines before this one may say why; a signal KILL is often the kernel out of memory (server.workers, server.memory)';
+        'its own lines before this one may say why; a signal KILL is often the kernel out of memory (server.workers, server.limits.bytes_in_flight)';
       log.error('A worker has ended, it is started again', { ...fields, delay_ms: delayMs, hint });
       await this.#starting.sleep(delayMs);
     } while (!this.#starting.closed);

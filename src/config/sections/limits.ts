@@ -8,6 +8,11 @@ import { section } from '../schema/section.ts';
 const LEAST_HEADER_BYTES = 16 * 1024;
 /** An agent's configuration has 128 KiB, a piece of a body 32 KiB, and wrappers around them. */
 const LEAST_MESSAGE_BYTES = 256 * 1024;
+/** Less than one flow-control window of HTTP/2 at its smallest, and nothing moves. */
+const LEAST_IN_FLIGHT_BYTES = 64 * 1024;
+
+const enoughToMove = (bytes: number): string | undefined =>
+  bytes < LEAST_IN_FLIGHT_BYTES ? 'is less than 64KiB' : undefined;
 
 export const limitsSection = section({
   doc: 'What is refused beyond: a bound for those who do harm, out of reach for others. The metric `gitlab_kas_limit_exceeded_total` counts what was refused.',
@@ -38,6 +43,21 @@ export const limitsSection = section({
       default: '4MiB',
       rule: (bytes) => (bytes < LEAST_MESSAGE_BYTES ? 'is less than 256KiB' : undefined),
     }),
+    bytes_in_flight_per_tunnel: size({
+      doc: 'What may wait in memory, for whoever reads slowly, of one request through a tunnel; whoever sends more has to wait.',
+      default: '4MiB',
+      rule: enoughToMove,
+    }),
+    bytes_in_flight_per_agent_connection: size({
+      doc: 'The same for all streams of one agent connection.',
+      default: '16MiB',
+      rule: enoughToMove,
+    }),
+    bytes_in_flight: size({
+      doc: 'The same for the whole process, each worker by itself.',
+      default: '64MiB',
+      rule: enoughToMove,
+    }),
     requests_per_user: uint32({
       doc: 'Requests of one user through the Kubernetes API proxy at a time, watches among them; the next one gets 429 with `Retry-After`.',
       default: 2000,
@@ -48,9 +68,12 @@ export const limitsSection = section({
     }),
     waiting_requests: uint32({ doc: 'The same for all agents together.', default: 10_000 }),
   },
-  check({ waiting_requests_per_agent: perAgent, waiting_requests: inAll }, path, report) {
-    if (perAgent > inAll) {
-      report.problem(childPath(path, 'waiting_requests_per_agent'), 'must not be more than waiting_requests');
+  check(limits, path, report) {
+    for (const [part, whole] of [
+      ['waiting_requests_per_agent', 'waiting_requests'],
+      ['bytes_in_flight_per_agent_connection', 'bytes_in_flight'],
+    ] as const) {
+      if (limits[part] > limits[whole]) report.problem(childPath(path, part), `must not be more than ${whole}`);
     }
   },
 });
@@ -63,6 +86,9 @@ export function buildLimits(section: Value<typeof limitsSection>): LimitsConfig 
     streamsPerConnection: section.streams_per_connection,
     headerBytes: section.header_bytes,
     messageBytes: section.message_bytes,
+    bytesInFlightPerTunnel: section.bytes_in_flight_per_tunnel,
+    bytesInFlightPerAgentConnection: section.bytes_in_flight_per_agent_connection,
+    bytesInFlight: section.bytes_in_flight,
     requestsPerUser: section.requests_per_user,
     waitingRequestsPerAgent: section.waiting_requests_per_agent,
     waitingRequests: section.waiting_requests,

@@ -1,16 +1,10 @@
 import { availableParallelism } from 'node:os';
 import type { ServerConfig } from '../config.ts';
-import { childPath } from '../problem.ts';
 import type { Value } from '../schema/field.ts';
-import { autoOr, size } from '../schema/number.ts';
+import { autoOr } from '../schema/number.ts';
 import { flag, text } from '../schema/scalar.ts';
 import { section } from '../schema/section.ts';
 import { buildLimits, limitsSection } from './limits.ts';
-
-/** Less than one flow-control window of HTTP/2 at its smallest, and nothing moves. */
-const leastBudget = 64 * 1024;
-
-const atLeast = (bytes: number): string | undefined => (bytes < leastBudget ? 'is less than 64KiB' : undefined);
 
 export const serverSection = section({
   doc: 'How this server does its work. Our own, upstream has no such thing.',
@@ -27,23 +21,6 @@ export const serverSection = section({
     metrics: flag({
       doc: 'Count calls, requests and bytes, and serve them to Prometheus. Without, nothing is counted and its path answers 404.',
       fallback: true,
-    }),
-    memory: section({
-      doc: 'How much may wait in memory for those who read slowly.',
-      keys: {
-        per_tunnel_bytes: size({ doc: 'For one request through a tunnel.', default: '4MiB', rule: atLeast }),
-        per_agent_connection_bytes: size({
-          doc: 'For all streams of one agent connection.',
-          default: '16MiB',
-          rule: atLeast,
-        }),
-        total_bytes: size({ doc: 'For the whole process, each worker by itself.', default: '64MiB', rule: atLeast }),
-      },
-      check({ per_agent_connection_bytes: perConnection, total_bytes: total }, path, report) {
-        if (perConnection > total) {
-          report.problem(childPath(path, 'per_agent_connection_bytes'), 'must not be more than total_bytes');
-        }
-      },
     }),
     limits: limitsSection,
     debug: section({
@@ -63,11 +40,6 @@ export function buildServer(section: Section): ServerConfig {
     agentCompression: section.agent_compression,
     metrics: section.metrics,
     workers: section.workers === 'auto' ? availableParallelism() : section.workers,
-    memory: {
-      perTunnelBytes: section.memory.per_tunnel_bytes,
-      perAgentConnectionBytes: section.memory.per_agent_connection_bytes,
-      totalBytes: section.memory.total_bytes,
-    },
     limits: buildLimits(section.limits),
     debug: section.debug,
   };

@@ -10,7 +10,7 @@ import { type Cluster, startCluster } from '../../support/cluster.ts';
 import { connectOptions, type Endpoint } from '../../support/endpoint.ts';
 import { type GrpcConnection, grpcConnection } from '../../support/grpc_client.ts';
 import { type RawConnection, rawConnection } from '../../support/http1.ts';
-import { limitCount } from '../../support/limit_count.ts';
+import { limitCount, limitIsTold } from '../../support/limit_count.ts';
 import { makeTls } from '../../support/tls.ts';
 import { delay, eventually, within } from '../../support/wait.ts';
 
@@ -44,6 +44,8 @@ describe('too many connections', () => {
     const status = JSON.parse(refused.text);
     assert.deepEqual([status.kind, status.code, status.reason], ['Status', 503, 'ServiceUnavailable']);
     assert.equal(await limitCount(cluster.server, 'unauthenticated_connections', 'kubernetes_api'), 1);
+    const key = 'server.limits.unauthenticated_connections_per_listener';
+    await limitIsTold(cluster.server, 'unauthenticated_connections', 'kubernetes_api', key);
     release();
     await eventually('room', async () => (await cluster.ask({ path: '/fine' })).text === 'fine');
   });
@@ -55,6 +57,7 @@ describe('too many connections', () => {
     await hold(kubernetesApi(), 1);
     assert.equal((await cluster.ask({ path: '/fine' })).status, 503);
     assert.equal(await limitCount(cluster.server, 'connections', 'kubernetes_api'), 1);
+    await limitIsTold(cluster.server, 'connections', 'kubernetes_api', 'server.limits.connections_per_listener');
     assert.equal((await cluster.ask({ path: '/fine', agent: pool })).text, 'fine', 'who is in is served');
     for (const one of pools) one.destroy();
     release();
@@ -106,6 +109,7 @@ describe('connections of strangers', () => {
     await Promise.all(closings);
     assert.ok((await limitCount(cluster.server, 'unauthenticated_time', 'agent_api')) >= 2);
     assert.ok((await limitCount(cluster.server, 'unauthenticated_time', 'kubernetes_api')) >= 2);
+    await limitIsTold(cluster.server, 'unauthenticated_time', 'agent_api', 'server.limits.unauthenticated_time');
   });
 
   test('half a body keeps no connection for probes', async () => {

@@ -5,7 +5,7 @@ import { describe, type TestContext, test } from 'node:test';
 import { startBackend } from '../../support/backend.ts';
 import { startCluster } from '../../support/cluster.ts';
 import { type RawConnection, rawConnection } from '../../support/http1.ts';
-import { limitCount } from '../../support/limit_count.ts';
+import { limitCount, limitIsTold } from '../../support/limit_count.ts';
 import { readiness } from '../../support/server.ts';
 import { delay, eventually } from '../../support/wait.ts';
 
@@ -44,6 +44,7 @@ describe('few file descriptors', { skip: process.platform !== 'linux' && 'no /pr
       held.push(await rawConnection(i % 2 === 0 ? server.endpoints.kubernetesApi : server.endpoints.agent));
     }
     await eventually('refusals', async () => (await limitCount(server, 'file_descriptors', 'kubernetes_api')) > 0);
+    await limitIsTold(server, 'file_descriptors', 'kubernetes_api', 'ulimit -n');
     assert.ok(openFiles(server.pid) < 256, 'some are left');
     assert.equal(await readiness(server.endpoints), 200);
     const before = cpuSeconds(server.pid);

@@ -9,7 +9,7 @@ import { startBackend, type UpgradeHandler } from '../../support/backend.ts';
 import { type Cluster, startCluster } from '../../support/cluster.ts';
 import { connectOptions } from '../../support/endpoint.ts';
 import { rawConnection } from '../../support/http1.ts';
-import { limitCount, sampleValue } from '../../support/limit_count.ts';
+import { limitCount, limitIsTold, sampleValue } from '../../support/limit_count.ts';
 import { eventually } from '../../support/wait.ts';
 
 describe('requests of one user', () => {
@@ -52,6 +52,7 @@ describe('requests of one user', () => {
     assert.deepEqual([kind, reason], ['Status', 'TooManyRequests']);
     assert.match(message, /^GitLab Agent Server: Too many requests of this user/);
     assert.equal(await limitCount(cluster.server, 'requests_per_user', 'kubernetes_api'), before + 1);
+    await limitIsTold(cluster.server, 'requests_per_user', 'kubernetes_api', 'server.limits.requests_per_user');
     await eventually('its record', async () => (await overloaded()) === overloadedBefore + 1);
     assert.equal(await status('pat:1:bob-pat'), 200);
     for (const watch of watches) watch.destroy();

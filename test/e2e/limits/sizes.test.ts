@@ -10,7 +10,7 @@ import { Flag, FrameType, frame, headerBlock, PREFACE, rstStream, settings } fro
 import { ask } from '../../support/http_client.ts';
 import { rawConnection } from '../../support/http1.ts';
 import { pathOf, railsJwt } from '../../support/internal_api.ts';
-import { limitCount, sampleValue } from '../../support/limit_count.ts';
+import { limitCount, limitIsTold, sampleValue } from '../../support/limit_count.ts';
 import { eventually, within } from '../../support/wait.ts';
 
 const connectPath = '/gitlab.agent.reverse_tunnel.rpc.ReverseTunnel/Connect';
@@ -33,6 +33,7 @@ describe('sizes', () => {
     assert.equal(await ask(15 << 10), 200);
     assert.equal(await ask(24 << 10), 431);
     assert.equal(await limitCount(cluster.server, 'header_bytes', 'kubernetes_api'), 1);
+    await limitIsTold(cluster.server, 'header_bytes', 'kubernetes_api', 'server.limits.header_bytes');
   });
 
   test('a header list of HTTP/2, in one frame or in many', async () => {
@@ -78,6 +79,7 @@ describe('sizes', () => {
       assert.equal((await within('the status', 5000, call.status)).code, 8);
     }
     assert.equal(await limitCount(cluster.server, 'message_bytes', 'agent_api'), 2);
+    await limitIsTold(cluster.server, 'message_bytes', 'agent_api', 'server.limits.message_bytes');
     connection.close();
   });
 
@@ -149,6 +151,8 @@ describe('sizes', () => {
     await eventually('the metric', async () => {
       return (await limitCount(cluster.server, 'streams_per_connection', 'kubernetes_api')) >= 1;
     });
+    const key = 'server.limits.streams_per_connection';
+    await limitIsTold(cluster.server, 'streams_per_connection', 'kubernetes_api', key);
     raw.close();
     assert.equal((await cluster.ask({ path: '/x', token: 'ci:1:job-agent' })).status, 200);
   });

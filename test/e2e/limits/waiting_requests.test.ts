@@ -4,7 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { startAgent as startTestAgent } from '../../support/agent/agent.ts';
 import { startBackend } from '../../support/backend.ts';
 import { type Cluster, startCluster } from '../../support/cluster.ts';
-import { limitCount } from '../../support/limit_count.ts';
+import { limitCount, limitIsTold } from '../../support/limit_count.ts';
 import { delay, eventually, within } from '../../support/wait.ts';
 
 describe('requests that wait', () => {
@@ -46,8 +46,9 @@ describe('requests that wait', () => {
     assert.equal(full.status, 503);
     assert.equal(await limitCount(cluster.server, 'waiting_requests_per_agent', 'server'), 1);
     assert.equal(await limitCount(cluster.server, 'waiting_requests', 'server'), 1);
-    const line = cluster.server.log.find(({ limit }) => limit === 'waiting_requests_per_agent');
-    assert.deepEqual([line?.level, line?.msg, line?.max], ['warn', 'Limit reached', 3]);
+    for (const limit of ['waiting_requests_per_agent', 'waiting_requests']) {
+      await limitIsTold(cluster.server, limit, 'server', `server.limits.${limit}`);
+    }
 
     // Who waited gets what he waited for; who gave up has made room.
     await startAgent(2);
