@@ -15,7 +15,7 @@ import { createHttp2Front, type Http2Front, type Http2Options, type StreamHandle
 import { type Bind, bind } from './listen.ts';
 import type { ByteCounts } from './session.ts';
 import { sniffProtocol } from './sniff.ts';
-import { openTls } from './tls.ts';
+import { handshakeFailed, openTls } from './tls.ts';
 
 /** Who answers. Without `stream` a listener speaks HTTP/1.1 only, without `request` HTTP/2 only. */
 export interface FrontHandlers extends Http1Handlers {
@@ -68,6 +68,9 @@ export interface Front {
   count(): { readonly connections: number; readonly sessions: number; readonly streams: number };
 }
 
+const UNWANTED_TLS =
+  'the client speaks TLS and this listener does not; its URL may have https, wss or grpcs in place of http, ws or grpc';
+
 /** After `drain`, HTTP/1.1 connections that have become idle are looked for this often. */
 const IDLE_SWEEP_MS = 250;
 
@@ -104,7 +107,8 @@ export async function openFront(options: FrontOptions): Promise<Front> {
     if (http2 === undefined) socket.destroy();
     else acceptHttp2(http2, socket, connectionLog, listener.address);
   };
-  const route = createRouter(http1, http2 && enterHttp2, scope);
+  const onTls = (socket: Socket) => handshakeFailed(log, listener.address, socket, UNWANTED_TLS);
+  const route = createRouter({ http1, enterHttp2: http2 && enterHttp2, onTls, scope });
   const tls =
     listen.tls &&
     openTls({
@@ -112,6 +116,7 @@ export async function openFront(options: FrontOptions): Promise<Front> {
       alpn: http2 && { offered: ['h2', 'http/1.1'], unknown: options.unknownAlpn ?? 'refuse' },
       scope,
       log,
+      address: () => listener.address,
       handshakeTimeoutMs: limits?.newcomerMs,
       onTimeout: limits?.hits.newcomerTime,
       onSecure(socket) {
@@ -190,15 +195,19 @@ export async function openFront(options: FrontOptions): Promise<Front> {
 }
 
 /** Decides what speaks to a connection: what there is, or what the first bytes ask for if there are both. */
-function createRouter(
-  http1: Server | undefined,
-  enterHttp2: ((socket: Socket) => void) | undefined,
-  scope: Scope,
-): (socket: Socket | TLSSocket) => void {
+function createRouter(options: {
+  readonly http1: Server | undefined;
+  readonly enterHttp2: ((socket: Socket) => void) | undefined;
+  /** Somebody begins with TLS where there is none; what he gets to hear is HTTP's matter. */
+  readonly onTls: (socket: Socket) => void;
+  readonly scope: Scope;
+}): (socket: Socket | TLSSocket) => void {
+  const { http1, enterHttp2, onTls, scope } = options;
   if (http1 === undefined) return enterHttp2 ?? ((socket) => socket.destroy());
   if (enterHttp2 === undefined) return (socket) => http1.emit('connection', socket);
   return (socket) =>
     sniffProtocol(socket, scope, (protocol) => {
+      if (protocol === 'tls') onTls(socket);
       if (protocol === 'h2') enterHttp2(socket);
       else http1.emit('connection', socket);
     });

@@ -1,6 +1,9 @@
 import type { Duplex } from 'node:stream';
 import type { Scope } from '../runtime/scope.ts';
 
+/** The first byte of a TLS connection: a handshake record. */
+export const TLS_HANDSHAKE = 0x16;
+
 /** What every HTTP/2 connection with prior knowledge begins with (RFC 9113, 3.4). */
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
@@ -8,10 +11,10 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 const SNIFF_TIMEOUT_MS = 10_000;
 
 /**
- * Reads just enough of a connection to know whether it speaks HTTP/2, puts it back and says so. Nobody else may have read
- * from it. A connection that ends, or stays silent, before that is closed.
+ * Reads just enough of a connection to know whether it speaks HTTP/2, or TLS where there should be none, puts it back and says so.
+ * Nobody else may have read from it. A connection that ends, or stays silent, before that is closed.
  */
-export function sniffProtocol(socket: Duplex, scope: Scope, use: (protocol: 'h2' | 'http/1.1') => void): void {
+export function sniffProtocol(socket: Duplex, scope: Scope, use: (protocol: 'h2' | 'http/1.1' | 'tls') => void): void {
   const silence = scope.timeout(SNIFF_TIMEOUT_MS, () => socket.destroy());
   let seen: Buffer | undefined;
   const stop = () => {
@@ -33,7 +36,8 @@ export function sniffProtocol(socket: Duplex, scope: Scope, use: (protocol: 'h2'
     if (matches && length < PREFACE.length) return;
     stop();
     socket.unshift(seen);
-    use(matches ? 'h2' : 'http/1.1');
+    if (matches) use('h2');
+    else use(seen[0] === TLS_HANDSHAKE ? 'tls' : 'http/1.1');
   };
   socket.on('readable', look);
   socket.on('end', giveUp);

@@ -5,6 +5,7 @@ import { errorText } from '../runtime/app_error.ts';
 import type { Scope } from '../runtime/scope.ts';
 import { type CertificateFiles, certificateVersion, readCertificate } from './certificate.ts';
 import { CIPHER_SUITES } from './cipher_suites.ts';
+import { TLS_HANDSHAKE } from './sniff.ts';
 
 /** What a listener offers through ALPN, best first; undefined: it does not look at ALPN at all. */
 export interface Alpn {
@@ -18,6 +19,8 @@ export interface TlsOptions {
   readonly alpn: Alpn | undefined;
   readonly scope: Scope;
   readonly log: Log;
+  /** What the listener is bound to, for the log. */
+  readonly address: () => string;
   readonly onSecure: (socket: TLSSocket) => void;
   /** For all of the handshake; default 20 s. */
   readonly handshakeTimeoutMs?: number | undefined;
@@ -40,8 +43,8 @@ const HANDSHAKE_TIMEOUT_MS = 20_000;
 /** Certificates are looked at this often. A stat, not a watch: watches miss what network and overlay filesystems change. */
 const RELOAD_INTERVAL_MS = 10_000;
 const WITHOUT_TLS = 'the client speaks without TLS; its URL may have http, ws or grpc in place of https, wss or grpcs';
-/** The first byte of a TLS connection: a handshake record. */
-const TLS_HANDSHAKE = 0x16;
+
+const LEFT = 'the client has left in the middle of it; it may not trust the certificate';
 
 /**
  * Ends TLS on the connections it is given.
@@ -64,7 +67,7 @@ export function openTls(options: TlsOptions): TlsFront {
   });
   server.on('tlsClientError', (error: NodeJS.ErrnoException, socket) => {
     if (error.code === 'ERR_TLS_HANDSHAKE_TIMEOUT') options.onTimeout?.();
-    if (log.debugEnabled) log.debug('TLS handshake failed', { error: errorText(error) });
+    handshakeFailed(log, options.address(), socket, error.code === 'ECONNRESET' ? LEFT : errorText(error));
     socket.destroy();
   });
   server.on('error', () => {});
@@ -85,12 +88,19 @@ export function openTls(options: TlsOptions): TlsFront {
           socket.allowHalfOpen = false; // whoever leaves in the middle of the handshake is gone; inherited
           server.emit('connection', socket);
         } else {
-          if (log.debugEnabled) log.debug('TLS handshake failed', { error: WITHOUT_TLS });
+          handshakeFailed(log, options.address(), socket, WITHOUT_TLS);
           refusePlainText(socket, first);
         }
       });
     },
   };
+}
+
+/** Somebody and this server do not agree on TLS. */
+export function handshakeFailed(log: Log, address: string, { remoteAddress }: Socket, error: string): void {
+  // The address of who has gone already is not known any more.
+  if (log.debugEnabled)
+    log.debug('TLS handshake failed', { net_address: address, remote_address: remoteAddress, error });
 }
 
 /** A name of the client's list, or undefined, which makes the runtime send alert 120. */

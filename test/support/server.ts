@@ -62,8 +62,8 @@ export interface RunningServer {
   residentBytes(): number;
   signal(name: NodeJS.Signals): void;
   /**
-   * SIGTERM; asserts that the process ends with 0 in time, that each log line is JSON, that no secret is in the log, and that
-   * nothing is on standard output.
+   * SIGTERM; asserts that the process ends with 0 in time, that each log line is JSON, that each error says what to do, that no
+   * secret is in the log, and that nothing is on standard output.
    */
   stop(withinMs?: number): Promise<void>;
   /** For tests in which the end is of no interest. */
@@ -174,6 +174,7 @@ function exitStatus(child: ChildProcess): Promise<number | string> {
 function watch(child: ChildProcess, folder: string, configFile: string, places: Places): RunningServer {
   const out = capture(child);
   const log: LogLine[] = [];
+  const secretsInFiles = contentOf(places.apiSecretFile, places.privateApiSecretFile, places.websocketTokenSecretFile);
   let rest = '';
   child.stderr?.on('data', (text: string) => {
     const lines = (rest + text).split('\n');
@@ -203,7 +204,7 @@ function watch(child: ChildProcess, folder: string, configFile: string, places: 
       child.kill('SIGTERM');
       try {
         assert.equal(await within('the server’s end', withinMs, exited), 0, out.stderr().slice(-4000));
-        assertCleanLog(log);
+        assertCleanLog(log, secretsInFiles);
         assert.equal(out.stdout(), '', 'everything goes to standard error');
       } finally {
         child.kill('SIGKILL');
@@ -226,13 +227,22 @@ function parseLine(line: string): LogLine {
   }
 }
 
-/** Everything in tests that is a secret looks like one of these. */
-const secret = /agent-token-\d|(alice|bob|carol)-pat|job-(agent|plain|ci|impersonate)|alice.cookie|alice-csrf/;
+/** Everything in tests that is a secret looks like one of these: tokens by name, credentials by form, JWTs. */
+const secret =
+  /agent-token-\d|(alice|bob|carol)-pat|job-(agent|plain|ci|impersonate)|alice.cookie|alice-csrf|kube-sa-token|glpat-|\b(pat|ci):\d+:\S|_gitlab_kas=|\beyJ[\w-]+\.eyJ/;
 
-function assertCleanLog(log: readonly LogLine[]): void {
+function contentOf(...files: readonly string[]): string[] {
+  return files.map((file) => readFileSync(file, 'utf8').trim()).filter((text) => text !== '');
+}
+
+function assertCleanLog(log: readonly LogLine[], secretsInFiles: readonly string[]): void {
   for (const line of log) {
     assert.notEqual(line.level, 'not JSON', `a log line is no JSON: ${line.msg}`);
-    assert.doesNotMatch(JSON.stringify(line), secret, 'a secret is in the log');
+    const text = JSON.stringify(line);
+    assert.doesNotMatch(text, secret, 'a secret is in the log');
+    assert.ok(!secretsInFiles.some((one) => text.includes(one)), `the content of a secret file is in the log: ${text}`);
+    // What to do next, and which key or variable it concerns.
+    if (line.level === 'error') assert.ok(String(line.hint ?? '').length > 10, `an error without a hint: ${text}`);
   }
 }
 

@@ -103,8 +103,11 @@ export class ConfigurationSource {
 
   async #fetch(agent: AgentWithRepository, commitId: string, log: Log, options: CallOptions): Promise<Uint8Array> {
     const path = configurationPath(agent.name);
-    const configuration = parseConfiguration(await this.#readFile(agent, path, commitId, options));
-    warn(configuration, log.with({ commit_id: commitId, file: path }));
+    const ofFile = log.with({ commit_id: commitId, file: path });
+    const text = await this.#readFile(agent, path, commitId, options);
+    if (text === undefined) ofFile.info('Config: configuration file not found', { hint: notFoundHint(agent) });
+    const configuration = parseConfiguration(text ?? new Uint8Array());
+    warn(configuration, ofFile);
     this.#tellGitLab(agent.id, configuration.forGitLab, log, options);
     const { gitops, observability, ciAccess, containerScanning, remoteDevelopment, flux } = configuration.file;
     const response = create(ConfigurationResponseSchema, {
@@ -125,19 +128,19 @@ export class ConfigurationSource {
     return toBinary(ConfigurationResponseSchema, response);
   }
 
-  /** A file that is not there is an empty configuration. */
+  /** Undefined: there is no such file, which is as good as an empty one. */
   async #readFile(
     agent: AgentWithRepository,
     path: string,
     commitId: string,
     options: CallOptions,
-  ): Promise<Uint8Array> {
+  ): Promise<Uint8Array | undefined> {
     const { gitaly, maxFileBytes: maxBytes } = this.#deps;
     try {
       return await gitaly.readFile(agent.repository, { revision: commitId, path, maxBytes }, options);
     } catch (error) {
       if (!(error instanceof GitalyError)) throw error;
-      if (error.kind === 'NotFound') return new Uint8Array();
+      if (error.kind === 'NotFound') return undefined;
       if (error.kind === 'FileTooBig' || error.kind === 'UnexpectedTreeEntryType') {
         throw new ConfigurationError(`agent configuration file: ${error.message}`, undefined, error);
       }
@@ -163,6 +166,10 @@ export class ConfigurationSource {
       }
     });
   }
+}
+
+function notFoundHint({ repository: { defaultBranch } }: AgentWithRepository): string {
+  return `the agent runs with an empty configuration; the file is looked for under this very name on the branch ${defaultBranch}`;
 }
 
 /** The reference that an agent's configuration is read at. */

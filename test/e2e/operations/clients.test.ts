@@ -1,6 +1,8 @@
 // docs/operations.md: what users, agents and what stands between them and the server get wrong, and how its log tells.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect } from 'node:net';
+import { connect as connectTls } from 'node:tls';
 import { startBackend } from '../../support/backend.ts';
 import { startCluster } from '../../support/cluster.ts';
 import { grpcConnection } from '../../support/grpc_client.ts';
@@ -96,6 +98,26 @@ trouble('An agent speaks cleartext to a port with TLS', async (shown) => {
     await eventually('the answer', () => answer.includes('HTTPS'));
     shows(answer, shown);
     socket.destroy();
+  });
+});
+
+trouble('An agent speaks TLS to a port without', async (shown) => {
+  await withServer({}, async (server) => {
+    const { host, port } = server.endpoints.agent;
+    const socket = connectTls({ host, port });
+    const [error] = (await once(socket, 'error')) as [Error];
+    assert.match(error.message, /wrong version number/);
+    await logs(server, shown);
+  });
+});
+
+trouble('An agent does not trust this server’s certificate', async (shown) => {
+  await withServer({ tls: makeTls() }, async (server) => {
+    const { host, port } = server.endpoints.agent;
+    const socket = connectTls({ host, port, servername: 'localhost', ALPNProtocols: ['http/1.1'] });
+    const [error] = (await once(socket, 'error')) as [Error];
+    assert.match(error.message, /self-signed certificate/);
+    await logs(server, shown);
   });
 });
 

@@ -7,12 +7,12 @@ import { ServerInfo } from '../../../src/gen/gitlab/agent/server_info/rpc/server
 import { freePort } from '../../support/endpoint.ts';
 import { startGitaly } from '../../support/gitaly/gitaly.ts';
 import { type GitLabOptions, startGitLab } from '../../support/gitlab/gitlab.ts';
-import { grpcConnection } from '../../support/grpc_client.ts';
+import { type GrpcConnection, grpcConnection } from '../../support/grpc_client.ts';
 import { ask } from '../../support/http_client.ts';
 import { internalCallers, railsJwt } from '../../support/internal_api.ts';
 import type { ConfigTree } from '../../support/kas_config.ts';
 import { launchCommand } from '../../support/launch.ts';
-import { logs, shows, trouble } from '../../support/operations_page.ts';
+import { logs, type Shown, shows, trouble } from '../../support/operations_page.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
 import { makeTls } from '../../support/tls.ts';
 import { eventually } from '../../support/wait.ts';
@@ -29,7 +29,11 @@ async function withAgent(
     readonly config?: (gitlab: GitLab) => ConfigTree;
     readonly token?: string;
   },
-  use: (place: { readonly server: RunningServer; readonly gitlab: GitLab }) => Promise<void>,
+  use: (place: {
+    readonly server: RunningServer;
+    readonly gitlab: GitLab;
+    readonly call: ReturnType<GrpcConnection['call']>;
+  }) => Promise<void>,
   prepare: (gitlab: GitLab) => void = () => {},
 ): Promise<void> {
   const gitlab = await startGitLab(options.gitlab);
@@ -40,7 +44,7 @@ async function withAgent(
     const call = agent.call(CONFIGURATION, { token: options.token ?? 'agent-token-1' });
     call.sendMessage(ConfigurationRequestSchema, { skipRegister: true });
     call.halfClose();
-    await use({ server, gitlab });
+    await use({ server, gitlab, call });
   } finally {
     agent.close();
     await server.kill();
@@ -69,8 +73,19 @@ trouble('The scheme of gitlab.address is wrong', async (shown) => {
 });
 
 trouble('GitLab answers 401, 403 or 404 to an agent', async (shown) => {
-  const prepare = (gitlab: GitLab) => void gitlab.fail('/agent_info', { status: 401 });
-  await withAgent({}, async ({ server }) => void (await logs(server, shown)), prepare);
+  const said: string[] = [];
+  for (const status of [401, 403, 404]) {
+    const prepare = (gitlab: GitLab) => void gitlab.fail('/agent_info', { status });
+    await withAgent(
+      {},
+      async ({ server, call }) => {
+        said.push(`${status}: ${(await call.status).message}`);
+        await logs(server, { ...shown, line: { ...shown.line, status } });
+      },
+      prepare,
+    );
+  }
+  shows(said.join(', '), shown);
 });
 
 trouble('GitLab refuses the secret', async (shown) => {
@@ -100,6 +115,16 @@ trouble('GitLab refuses the secret', async (shown) => {
     await server.kill();
     await gitlab.close();
   }
+});
+
+trouble('The clocks of GitLab and of this node differ', async (shown) => {
+  await withAgent({ gitlab: { clockAheadMs: 3_600_000 } }, async ({ server }) => {
+    const line = await logs(server, shown);
+    assert.ok(Math.abs(Number(line.gitlab_clock_ahead_seconds) - 3600) < 60);
+    const { status, text } = await ask(server.endpoints.observability, { path: '/readiness' });
+    assert.equal(status, 200);
+    shows(text, shown);
+  });
 });
 
 trouble('GitLab answers 502', async (shown) => {
@@ -143,17 +168,25 @@ trouble('A user’s session or token cannot be checked', async (shown) => {
   await gitlab.close();
 });
 
-trouble('The agent’s configuration file is wrong', async (shown) => {
+async function withRepository(files: Readonly<Record<string, string>>, shown: Shown): Promise<void> {
   const gitaly = await startGitaly();
   const repository = await gitaly.createRepository('p/71.git');
-  await repository.commit({ '.gitlab/agents/agent-71/config.yaml': 'ci_access:\n  projects: [\n' });
+  await repository.commit(files);
   const place = { address: gitaly.address, token: gitaly.token };
   const project = { path: 'group/project-71', repositoryPath: repository.relativePath, gitaly: place };
   const prepare = (gitlab: GitLab) =>
     void gitlab.agents.set('agent-token-71', { id: 71, name: 'agent-71', projectId: 1071, project });
   await withAgent({ token: 'agent-token-71' }, async ({ server }) => void (await logs(server, shown)), prepare);
   await gitaly.close();
-});
+}
+
+trouble('The agent’s configuration file is wrong', (shown) =>
+  withRepository({ '.gitlab/agents/agent-71/config.yaml': 'ci_access:\n  projects: [\n' }, shown),
+);
+
+trouble('Configuration file not found', (shown) =>
+  withRepository({ '.gitlab/agents/agent-71/config.yml': 'ci_access: {}\n' }, shown),
+);
 
 trouble('GitOps: the project’s whereabouts are unknown', async (shown) => {
   const gitlab = await startGitLab();

@@ -115,6 +115,12 @@ trouble('An agent’s WebSocket does not get through', async (shown) => {
   await server.stop();
 });
 
+trouble('The log warns of a key of the configuration', async (shown) => {
+  const server = await startServer({ config: { agent: { listen: { adress: 'localhost:8150' } } } });
+  await logs(server, shown);
+  await server.stop();
+});
+
 trouble('The server does not start', async (shown) => {
   const other = createServer().listen(0, '127.0.0.1');
   await new Promise((resolve) => other.once('listening', resolve));

@@ -13,6 +13,8 @@ export interface GitLabOptions {
   /** The 32 bytes shared with the server under test; made up when absent. */
   readonly secret?: Buffer;
   readonly tables?: Tables;
+  /** By how much its clock is ahead of this machine's; default 0. */
+  readonly clockAheadMs?: number;
   /** PEM; with it the fake speaks HTTPS. */
   readonly tls?: { readonly cert: string; readonly key: string };
 }
@@ -53,6 +55,7 @@ interface Scripted {
 export async function startGitLab(options: GitLabOptions = {}): Promise<FakeGitLab> {
   const era = options.era ?? 'today';
   const secret = options.secret ?? randomBytes(32);
+  const nowMs = () => Date.now() + (options.clockAheadMs ?? 0);
   const tables = options.tables ?? defaultTables();
   const requests: SeenRequest[] = [];
   const problems: string[] = [];
@@ -83,6 +86,7 @@ export async function startGitLab(options: GitLabOptions = {}): Promise<FakeGitL
     const bytes = out.body === undefined ? undefined : Buffer.from(JSON.stringify(out.body));
     response.writeHead(out.status, {
       'x-request-id': `rails-${requests.length}`,
+      date: new Date(nowMs()).toUTCString(),
       ...out.headers,
       ...(bytes && { 'content-type': 'application/json', 'content-length': bytes.length }),
     });
@@ -93,7 +97,7 @@ export async function startGitLab(options: GitLabOptions = {}): Promise<FakeGitL
     const token = request.headers['gitlab-kas-api-request'];
     // The job token alone authenticates there, but a token that is sent must be a good one.
     if (path.endsWith('/job/allowed_agents') && token === undefined) return undefined;
-    return jwtProblem(Array.isArray(token) ? token[0] : token, secret, Date.now());
+    return jwtProblem(Array.isArray(token) ? token[0] : token, secret, nowMs());
   }
 
   const listener: RequestListener = (request, response) => {
