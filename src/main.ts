@@ -1,3 +1,5 @@
+import './runtime/small_while_loading.ts'; // first: see there
+
 import process from 'node:process';
 import { checkConfig } from './commands/check_config.ts';
 import { parseCommandLine } from './commands/command_line.ts';

@@ -4,6 +4,7 @@ import { aborted } from '../runtime/aborted.ts';
 import { systemClock } from '../runtime/clock.ts';
 import { collectAfterCrowds } from '../runtime/quiet_heap.ts';
 import { Scope } from '../runtime/scope.ts';
+import { youngGeneration } from '../runtime/young_generation.ts';
 import { createCore } from './core.ts';
 import { drain } from './drain.ts';
 import { openErrorTracker } from './error_tracker.ts';
@@ -37,6 +38,7 @@ export async function runServer(options: {
     const opened = await openFronts(core, droppedLogLines, worker);
     const { fronts, privateApi, own } = opened;
     collectAfterCrowds({ scope, open: () => openIn(opened) });
+    youngGeneration.letGrow();
     readiness.set('server', undefined);
     worker?.ready();
     await aborted(signal);
