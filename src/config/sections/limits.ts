@@ -21,9 +21,10 @@ export const limitsSection = section({
       doc: 'Open connections; the next one is closed. All listeners together get by with the file descriptors that the process may have.',
       default: 16_000,
     }),
+    // Thousands of agents whose node is gone come within a second, and say who they are only when they have read our SETTINGS.
     unauthenticated_connections_per_listener: uint32({
       doc: 'Of these, connections on which nobody has shown a credential yet.',
-      default: 4000,
+      default: 8000,
     }),
     unauthenticated_time: duration({
       doc: 'A connection on which no good credential was shown for so long is closed.',
