@@ -4,15 +4,22 @@ import { mkdtempSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
+import {
+  ConfigurationRequestSchema,
+  ConfigurationResponseSchema,
+} from '../../src/gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
 import { startBackend } from '../support/backend.ts';
 import { startCluster } from '../support/cluster.ts';
-import type { FakeGitLab } from '../support/gitlab/gitlab.ts';
+import { startGitaly } from '../support/gitaly/gitaly.ts';
+import { type FakeGitLab, startGitLab } from '../support/gitlab/gitlab.ts';
+import { grpcConnection } from '../support/grpc_client.ts';
 import { rawConnection } from '../support/http1.ts';
 import type { ConfigTree } from '../support/kas_config.ts';
 import { type OtlpReceiver, startOtlpReceiver } from '../support/otlp/receiver.ts';
 import { startServer } from '../support/server.ts';
 
 const ALLOWED_AGENTS = '/api/v4/job/allowed_agents';
+const CONFIGURATION = 'gitlab.agent.agent_configuration.rpc.AgentConfiguration/GetConfiguration';
 const PROXIED = 'gitlab.agent.kubernetes_api.rpc.KubernetesApi/MakeRequest';
 const foreign = { traceparent: '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01' };
 
@@ -110,6 +117,44 @@ test('an agent’s call is part of the agent’s trace, and has what is asked of
     new RegExp(info.traceId),
   );
   await cluster.stop();
+});
+
+test('what an agent’s configuration costs at Gitaly is part of the agent’s call', async (t) => {
+  const receiver = await startOtlpReceiver();
+  t.after(() => receiver.close());
+  const gitaly = await startGitaly();
+  t.after(() => gitaly.close());
+  const repository = await gitaly.createRepository('p/71.git');
+  await repository.commit({ '.gitlab/agents/agent-71/config.yaml': 'ci_access: {}\n' });
+  const gitlab = await startGitLab();
+  t.after(() => gitlab.close());
+  const place = { address: gitaly.address, token: gitaly.token };
+  const project = { path: 'group/project-71', repositoryPath: repository.relativePath, gitaly: place };
+  gitlab.agents.set('agent-token-71', { id: 71, name: 'agent-71', projectId: 1071, project });
+  const server = await startServer({
+    gitlab,
+    config: { observability: { tracing: { otlp_endpoint: `${receiver.origin}/v1/traces` } } },
+    env: { OTEL_BSP_SCHEDULE_DELAY: '50' },
+  });
+  t.after(() => server.kill());
+  const agent = await grpcConnection(server.endpoints.agent);
+  t.after(() => agent.close());
+  const call = agent.call(`/${CONFIGURATION}`, { token: 'agent-token-71', headers: foreign });
+  call.sendMessage(ConfigurationRequestSchema, { skipRegister: true });
+  call.halfClose();
+  await call.nextMessage(ConfigurationResponseSchema);
+  const [, traceId] = foreign.traceparent.split('-');
+  for (const name of ['gitaly.SmartHTTPService/InfoRefsUploadPack', 'gitaly.CommitService/TreeEntry']) {
+    const span = await receiver.span(name, (one) => one.traceId === traceId);
+    assert.deepEqual([span.kind, span.error], ['client', undefined]);
+    assert.equal(span.attributes['rpc.method'], name);
+    const sent = gitaly.calls.find(({ path }) => path === `/${name}`);
+    assert.equal(sent?.headers.traceparent, `00-${traceId}-${span.spanId}-01`);
+  }
+  call.cancel();
+  const whole = await receiver.span(CONFIGURATION, (one) => one.traceId === traceId);
+  assert.equal(whole.kind, 'server');
+  await server.stop();
 });
 
 test('whoever is refused gets the trace to show to an administrator, who finds it in the log', async (t) => {

@@ -11,13 +11,13 @@ export class RepositoryHeads {
     this.#gitaly = gitaly;
   }
 
-  /** The commit that a reference points at. Rejects like GitalyClient. */
-  find(at: RepositoryAt, ref: string, { signal }: GitalyCallOptions): Promise<Discovered> {
+  /** The commit that a reference points at; Gitaly is asked on behalf of who asks first. Rejects like GitalyClient. */
+  find(at: RepositoryAt, ref: string, { signal, span }: GitalyCallOptions): Promise<Discovered> {
     const key = keyOf(at, ref);
     let flight = this.#flights.get(key);
     if (flight === undefined) {
       flight = new SharedFlight(
-        (asking) => this.#gitaly.findRef(at, ref, { signal: asking }),
+        (asking) => this.#gitaly.findRef(at, ref, { signal: asking, span }),
         (ended) => {
           if (this.#flights.get(key) === ended) this.#flights.delete(key);
         },
