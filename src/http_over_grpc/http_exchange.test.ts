@@ -63,6 +63,16 @@ test('a head leaves alone when no body comes with it', async () => {
   assert.match(connection.received, /\r\nWatch: yes\r\n/);
 });
 
+test('the bytes of a value arrive as they are, with a body and without', async () => {
+  const utf8 = Buffer.from('caf\u00e9').toString('latin1');
+  for (const said of [[], [data('some')]]) {
+    const { says, connection } = await setUp(GET);
+    says(answer(200, { Warning: utf8 }), ...said);
+    await connection.until(() => connection.received.includes('\r\n\r\n'), 'the head');
+    assert.match(connection.received, new RegExp(`\r\nWarning: ${utf8}\r\n`));
+  }
+});
+
 test('never a byte more than the length, and no whole answer with less', async () => {
   const tooLong: [string, ReturnType<typeof data>[]][] = [
     ['0', [data('x')]],

@@ -62,6 +62,7 @@ export interface UpgradeSocket {
   wallMs(): number;
 }
 
+const NO_BYTES = Buffer.alloc(0);
 const httpResponse = new OneofReader();
 const MALFORMED_HEAD: GrpcStatus = {
   code: StatusCode.Internal,
@@ -209,9 +210,15 @@ export class HttpExchange implements CallSink {
     process.nextTick(flushHead, this);
   }
 
-  /** Sends the head on its own if no body came with it. */
+  /**
+   * Sends the head on its own if no body came with it. Not by `flushHeaders`: that encodes the bytes of values once more, as
+   * if they were characters.
+   */
   flushHead(): void {
-    if (!this.#bodyStarted && !this.#response.writableEnded && !this.#response.destroyed) this.#response.flushHeaders();
+    const response = this.#response;
+    if (this.#bodyStarted || response.writableEnded || response.destroyed) return;
+    if (this.#remaining === 0) response.end();
+    else response.write(NO_BYTES);
   }
 
   #writeBody(data: Buffer): void {

@@ -51,17 +51,19 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
     }),
   });
   server.maxHeadersCount = 0; // the size is limited, and a header that is left out silently may be one that protects
-  server.on('request', (req, res) => {
+  const serve = (req: IncomingMessage, res: ServerResponse, waits: boolean) => {
     if (retiring?.()) res.shouldKeepAlive = false;
     // The runtime drops what comes in one read with such a request: nothing that follows could be trusted.
     if (req.headers.upgrade !== undefined && behind.has(req)) res.shouldKeepAlive = false;
-    // Connections of HTTP/1.1 stay open unless somebody says otherwise; upstream does not say it either.
-    if (res.shouldKeepAlive && req.httpVersionMinor === 1) res.removeHeader('connection');
+    if (waits) continueWhenRead(req, res);
+    else sayNothingOfKeepAlive(req, res);
     const fault = faultOf(req);
     if (fault !== undefined) refuse(req.socket, ...fault);
     else if (handlers.request === undefined) refuse(req.socket, 404, '404 Not Found');
     else handlers.request(req, res);
-  });
+  };
+  server.on('request', (req, res) => serve(req, res, false));
+  server.on('checkContinue', (req, res) => serve(req, res, true));
   if (upgrade !== undefined) {
     server.on('upgrade', (req, socket, head) => {
       const fault = faultOf(req);
@@ -81,7 +83,29 @@ export function createHttp1Server(handlers: Http1Handlers, options: Http1Options
   return server;
 }
 
+/** Connections of HTTP/1.1 stay open unless somebody says otherwise; upstream does not say it either. */
+function sayNothingOfKeepAlive(req: IncomingMessage, res: ServerResponse): void {
+  if (res.shouldKeepAlive && req.httpVersionMinor === 1) res.removeHeader('connection');
+}
+
+/**
+ * Asks a client that waits for that to send its body as soon as somebody reads it: one that is refused need not send it. The
+ * runtime closes the connection of who was not asked, since nobody knows whether the body comes (RFC 9110, 10.1.1).
+ */
+function continueWhenRead(req: IncomingMessage, res: ServerResponse): void {
+  const read = req._read;
+  req._read = (size) => {
+    req._read = read;
+    if (!res.headersSent) {
+      res.writeContinue();
+      sayNothingOfKeepAlive(req, res);
+    }
+    req._read(size);
+  };
+}
+
 const NO_HOST: Refusal = [400, '400 Bad Request: missing required Host header'];
+const MANY_HOSTS: Refusal = [400, '400 Bad Request: too many Host headers'];
 const BAD_HOST: Refusal = [400, '400 Bad Request: malformed Host header'];
 const BAD_VERSION: Refusal = [505, '505 HTTP Version Not Supported: unsupported protocol version'];
 const BAD_ENCODING: Refusal = [501, 'Unsupported transfer encoding'];
@@ -96,7 +120,7 @@ type Refusal = [status: number, body: string];
 function faultOf({ headers, rawHeaders, httpVersionMinor, httpVersionMajor }: IncomingMessage): Refusal | undefined {
   if (httpVersionMajor !== 1) return httpVersionMajor < 1 ? BAD_REQUEST : BAD_VERSION;
   const hosts = countHosts(rawHeaders);
-  if (hosts > 1) return BAD_REQUEST;
+  if (hosts > 1) return MANY_HOSTS;
   const encoding = headers['transfer-encoding'];
   if (httpVersionMinor < 1) return encoding === undefined ? undefined : BAD_REQUEST;
   if (hosts === 0) return NO_HOST;

@@ -131,7 +131,7 @@ export class Http2Response extends Writable {
   override _write(chunk: Buffer, _encoding: string, written: () => void): void {
     this.#sendHead(false);
     // A copy: the writer may use its buffer again as soon as it hears of this, and the bytes may still wait.
-    if (this.#bodyless || this.#stream.write(Buffer.from(chunk))) written();
+    if (this.#bodyless || chunk.length === 0 || this.#stream.write(Buffer.from(chunk))) written();
     else this.#written = written;
   }
 

@@ -59,6 +59,13 @@ describe('bad input on the Kubernetes API port', () => {
     assert.match(await send('GET /k8s-proxy/fine HTTP/1.1\r\n\r\n'), /^HTTP\/1\.1 400 /);
   });
 
+  test('a client that waits for 100 Continue and is refused gets the refusal alone', async () => {
+    const answer = await send(
+      'POST /k8s-proxy/upload HTTP/1.1\r\nHost: k\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n',
+    );
+    assert.match(answer, /^HTTP\/1\.1 401 Unauthorized\r\n[\s\S]*\r\nConnection: close\r\n/);
+  });
+
   test('framing that two parsers could read in two ways', async () => {
     for (const head of [
       'Content-Length: 4\r\nContent-Length: 5\r\n',

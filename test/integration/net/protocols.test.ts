@@ -76,8 +76,13 @@ for (const [name, bytes, status, body] of [
     '400 Bad Request: invalid header name',
     undefined,
   ],
-  ['two Hosts', 'GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n', '400 Bad Request', undefined],
-  ['the same Host twice', 'GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n', '400 Bad Request', undefined],
+  ['two Hosts', 'GET / HTTP/1.1\r\nHost: a\r\nhost: b\r\n\r\n', '400 Bad Request: too many Host headers', undefined],
+  [
+    'the same Host twice',
+    'GET / HTTP/1.0\r\nHost: a\r\nHost: a\r\n\r\n',
+    '400 Bad Request: too many Host headers',
+    undefined,
+  ],
   ['a Host that is none', 'GET / HTTP/1.1\r\nHost: a b\r\n\r\n', '400 Bad Request: malformed Host header', undefined],
   [
     'a length and chunks',
@@ -249,6 +254,34 @@ test('a listener that retires ends connections with their next answer, and says 
   front.retire();
   connection.write('GET /b HTTP/1.1\r\nHost: x\r\n\r\n');
   assert.match(await connection.readToEnd(), /Connection: close\r\n[\s\S]*GET \/b$/i);
+});
+
+const WAITING = 'POST / HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n';
+
+test('a client that waits with its body is asked for it when somebody reads it', async (t) => {
+  const { endpoint } = await open(t, {
+    request: (req, res) => void req.on('data', (body) => res.end(`got ${body}`)),
+  });
+  const connection = await rawConnection(endpoint);
+  t.after(() => connection.close());
+  for (let i = 0; i < 2; i++) {
+    connection.write(WAITING);
+    assert.equal(await connection.readUntil('\r\n\r\n'), 'HTTP/1.1 100 Continue\r\n\r\n');
+    connection.write('hi');
+    assert.doesNotMatch(await connection.readUntil('got hi'), /Connection: /i);
+  }
+});
+
+test('a client that waits with its body and is refused is not asked for it, and its connection ends', async (t) => {
+  const { endpoint } = await open(t, {
+    request(req, res) {
+      res.writeHead(401).end('no');
+      req.resume();
+    },
+  });
+  const connection = await rawConnection(endpoint);
+  connection.write(WAITING);
+  assert.match(await connection.readToEnd(), /^HTTP\/1\.1 401 Unauthorized\r\n[\s\S]*Connection: close\r\n/i);
 });
 
 test('who drains sends few away at once, and many after each other, so that others have their turn meanwhile', async (t) => {
