@@ -32,7 +32,7 @@ export function authenticated(
     path: method.path,
     handle(call) {
       const token = bearerToken(call.metadata('authorization'));
-      const admission = limit.admit(call.session, token);
+      const admission = limit.admit(call.session, token, call.path);
       const handled = admission === undefined ? handle(call, token) : admission.then(() => handle(call, token));
       handled?.catch((error: unknown) => endWithDefect(call, error, log));
     },

@@ -13,6 +13,13 @@ const exhausted = {
   message: 'new connection rate limit exhausted for this agent, try again later',
 };
 
+const PATH = '/gitlab.agent.agent_registrar.rpc.AgentRegistrar/Register';
+const FIELDS = {
+  grpc_service: 'gitlab.agent.agent_registrar.rpc.AgentRegistrar',
+  grpc_method: 'Register',
+  remote_address: '192.0.2.7',
+};
+
 function setUp(limiter?: TokenLimiter) {
   const clock = new FakeClock();
   const { log, lines } = recordingLog();
@@ -32,47 +39,47 @@ function setUp(limiter?: TokenLimiter) {
 test('a connection counts once, however many RPCs it carries', async () => {
   const { limit } = setUp();
   const connection = {};
-  await Promise.all([limit.admit(connection, 't'), limit.admit(connection, 't')]);
-  for (let i = 0; i < 100; i++) assert.equal(limit.admit(connection, 't'), undefined);
-  await limit.admit({}, 't');
+  await Promise.all([limit.admit(connection, 't', PATH), limit.admit(connection, 't', PATH)]);
+  for (let i = 0; i < 100; i++) assert.equal(limit.admit(connection, 't', PATH), undefined);
+  await limit.admit({}, 't', PATH);
 });
 
 test('the connection that is one too many is refused, also the next time, until the next minute', async () => {
   const { limit, clock, lines, exceeded } = setUp();
-  await limit.admit({}, 't');
-  await limit.admit({}, 't');
-  const third = {};
-  await assert.rejects(async () => limit.admit(third, 't'), exhausted);
-  await assert.rejects(async () => limit.admit(third, 't'), exhausted);
+  await limit.admit({}, 't', PATH);
+  await limit.admit({}, 't', PATH);
+  const third = { remoteAddress: '192.0.2.7' };
+  await assert.rejects(async () => limit.admit(third, 't', PATH), exhausted);
+  await assert.rejects(async () => limit.admit(third, 't', PATH), exhausted);
   assert.equal(exceeded(), 2);
   assert.deepEqual(lines[0], {
     level: 'debug',
     message: 'redistool.TokenLimiter: rate limit exceeded',
-    fields: { token_limit: 2 },
+    fields: { ...FIELDS, count: 2, token_limit: 2 },
   });
-  await limit.admit({}, 'other');
+  await limit.admit({}, 'other', PATH);
   clock.advance(60_000);
-  await limit.admit(third, 't');
+  await limit.admit(third, 't', PATH);
 });
 
 test('a second token on a connection counts for itself', async () => {
   const { limit } = setUp();
   const connection = {};
-  await limit.admit(connection, 'a');
-  await limit.admit({}, 'b');
-  await limit.admit({}, 'b');
-  await assert.rejects(async () => limit.admit(connection, 'b'), exhausted);
+  await limit.admit(connection, 'a', PATH);
+  await limit.admit({}, 'b', PATH);
+  await limit.admit({}, 'b', PATH);
+  await assert.rejects(async () => limit.admit(connection, 'b', PATH), exhausted);
 });
 
 test('a store in trouble lets nobody in, and says so in the log', async () => {
   const { limit, lines, exceeded } = setUp({ tryTake: () => Promise.reject(new Error('store down')) });
-  await assert.rejects(async () => limit.admit({}, 't'), exhausted);
+  await assert.rejects(async () => limit.admit({ remoteAddress: '192.0.2.7' }, 't', PATH), exhausted);
   assert.equal(exceeded(), 0);
   assert.deepEqual(lines, [
     {
       level: 'error',
       message: 'redistool.TokenLimiter: error retrieving minute bucket count',
-      fields: { error: 'store down', hint: `${Hint.store}; until then agents that connect are refused` },
+      fields: { ...FIELDS, error: 'store down', hint: `${Hint.store}; until then agents that connect are refused` },
     },
   ]);
 });

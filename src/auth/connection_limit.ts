@@ -1,11 +1,17 @@
 import { Hint } from '../observability/hints.ts';
 import type { LimiterObserver } from '../observability/limiter_metrics.ts';
-import type { Log } from '../observability/log.ts';
+import type { Fields, Log } from '../observability/log.ts';
+import { methodFields } from '../observability/method_fields.ts';
 import { AppError, errorText } from '../runtime/app_error.ts';
 import type { Clock } from '../runtime/clock.ts';
 import { StatusCode } from '../runtime/status_code.ts';
 import type { TokenLimiter } from '../store/token_limiter.ts';
 import { tokenHash, tokenKey } from './token_hash.ts';
+
+/** Who knocks. */
+interface Connection {
+  readonly remoteAddress?: string;
+}
 
 interface Admission {
   /** The token's hash: a connection lives long, and nobody needs the token again. */
@@ -45,14 +51,15 @@ export class ConnectionLimit {
    * nothing; else a promise that rejects with AppError ResourceExhausted if the token has had its connections.
    *
    * @param connection the object that stands for the connection, e.g. its HTTP/2 session
+   * @param path of the call that asks, for the log
    */
-  admit(connection: object, token: string): Promise<void> | undefined {
+  admit(connection: Connection, token: string, path: string): Promise<void> | undefined {
     const key = tokenKey(token);
     const known = this.#admissions.get(connection);
     // A connection that changes its token counts again: whoever alternates between two only uses them up faster.
     if (known?.key === key) return known.pending;
     const admission: Admission = { key, pending: undefined };
-    admission.pending = this.#count(token).then(
+    admission.pending = this.#count(connection, token, path).then(
       () => {
         admission.pending = undefined;
       },
@@ -65,13 +72,15 @@ export class ConnectionLimit {
     return admission.pending;
   }
 
-  async #count(token: string): Promise<void> {
+  async #count({ remoteAddress }: Connection, token: string, path: string): Promise<void> {
+    const told = (): Fields => ({ ...methodFields(path), remote_address: remoteAddress });
     const sinceMs = this.#clock.monotonicMs();
     let taken: boolean;
     try {
       taken = await this.#limiter.tryTake(tokenHash(token), this.#perMinute);
     } catch (error) {
       this.#log.error('redistool.TokenLimiter: error retrieving minute bucket count', {
+        ...told(),
         error: errorText(error),
         hint: `${Hint.store}; until then agents that connect are refused`,
       });
@@ -80,7 +89,9 @@ export class ConnectionLimit {
     this.#onDecided(this.#clock.monotonicMs() - sinceMs, taken);
     if (taken) return;
     if (this.#log.debugEnabled) {
-      this.#log.debug('redistool.TokenLimiter: rate limit exceeded', { token_limit: this.#perMinute });
+      // The count itself is in the store, which says only that there is no room.
+      const most = this.#perMinute;
+      this.#log.debug('redistool.TokenLimiter: rate limit exceeded', { ...told(), count: most, token_limit: most });
     }
     throw exhausted();
   }

@@ -129,6 +129,8 @@ test('after 20 s without a tunnel the call ends, and the log says why', () => {
       level: 'error',
       message: 'Agent connection not found',
       fields: {
+        grpc_service: 's',
+        grpc_method: 'Do',
         agent_id: 1n,
         error: 'context deadline exceeded',
         correlation_id: 'id-1',

@@ -2,6 +2,7 @@ import type { Call, CallContext, CallSink } from '../grpc/call.ts';
 import type { Metadata } from '../grpc/metadata.ts';
 import { CORRELATION_METADATA } from '../observability/correlation_id.ts';
 import type { Log } from '../observability/log.ts';
+import { methodFields } from '../observability/method_fields.ts';
 import type { RoutingMetrics } from '../observability/routing_metrics.ts';
 import type { Span } from '../observability/tracer.ts';
 import { trailOf } from '../observability/trail.ts';
@@ -133,12 +134,12 @@ export class TunnelSearch {
   }
 
   #notFound(error: string, connectedRecently: boolean, more: string): void {
-    const { agentId, context } = this.#sought;
+    const { agentId, method, context } = this.#sought;
     const { log, metrics } = this.#options;
     this.#outcome = NOT_FOUND;
     metrics.timedOut(connectedRecently);
     const trail = trailOf(context.span, context.correlationId?.());
-    log.error(NOT_FOUND, { agent_id: agentId, error, ...trail, hint: HINT });
+    log.error(NOT_FOUND, { ...methodFields(method), agent_id: agentId, error, ...trail, hint: HINT });
     const message = `${NOT_FOUND}. Is agent up to date and connected?${more}`;
     this.call.fail({ code: StatusCode.DeadlineExceeded, message });
   }

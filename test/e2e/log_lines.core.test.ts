@@ -6,13 +6,12 @@ import { startBackend } from '../support/backend.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { ask } from '../support/http_client.ts';
 import type { LogLine } from '../support/server.ts';
+import { upstreamLines } from '../support/upstream_lines.ts';
 
-const recorded = readFileSync(new URL('../vectors/logs/kas.jsonl', import.meta.url), 'utf8')
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line) as LogLine);
-
-/** Lines that other tests bring about, in the file named; it has the text, or its part that does not change. */
+/**
+ * Lines that other tests bring about, in the file named; it has the text, or its part that does not change. Each end-to-end test
+ * compares level and fields of such lines, whatever it is about (test/support/server.ts).
+ */
 const elsewhere: Record<string, { readonly file: string; readonly text?: string }> = {
   'Trying tunnel': { file: 'test/integration/routing/peer_search.test.ts' },
   'HTTP->gRPC: failed to read gRPC response': {
@@ -95,7 +94,7 @@ describe('log lines', () => {
     return Object.keys(line).filter((name) => !['correlation_id', 'trace_id', 'hint'].includes(name));
   }
 
-  for (const line of recorded) {
+  for (const line of upstreamLines) {
     const { msg } = line;
     const other = elsewhere[msg];
     if (other !== undefined) {
@@ -118,7 +117,7 @@ describe('log lines', () => {
   test('those that have no meaning here are of upstream’s', () => {
     for (const msg of [...Object.keys(absent), ...Object.keys(elsewhere), ...Object.keys(requests)]) {
       assert.ok(
-        recorded.some((line) => line.msg === msg),
+        upstreamLines.some((line) => line.msg === msg),
         msg,
       );
     }

@@ -16,6 +16,7 @@ import {
   type Tls,
 } from './kas_config.ts';
 import { launchCommand } from './launch.ts';
+import { differenceFromUpstream } from './upstream_lines.ts';
 import { eventually, within } from './wait.ts';
 
 export interface ServerOptions {
@@ -62,8 +63,8 @@ export interface RunningServer {
   residentBytes(): number;
   signal(name: NodeJS.Signals): void;
   /**
-   * SIGTERM; asserts that the process ends with 0 in time, that each log line is JSON, that each error says what to do, that no
-   * secret is in the log, and that nothing is on standard output.
+   * SIGTERM; asserts that the process ends with 0 in time, that each log line is JSON, that each error says what to do, that
+   * upstream's lines have its level and fields, that no secret is in the log, and that nothing is on standard output.
    */
   stop(withinMs?: number): Promise<void>;
   /** For tests in which the end is of no interest. */
@@ -236,11 +237,14 @@ function contentOf(...files: readonly string[]): string[] {
 }
 
 function assertCleanLog(log: readonly LogLine[], secretsInFiles: readonly string[]): void {
+  const told = (msg: string, level: string) => log.some((line) => line.msg === msg && line.level === level);
   for (const line of log) {
     assert.notEqual(line.level, 'not JSON', `a log line is no JSON: ${line.msg}`);
     const text = JSON.stringify(line);
     assert.doesNotMatch(text, secret, 'a secret is in the log');
     assert.ok(!secretsInFiles.some((one) => text.includes(one)), `the content of a secret file is in the log: ${text}`);
+    const difference = differenceFromUpstream(line, told);
+    assert.equal(difference, undefined, `upstream's line is another one: ${text}`);
     // What to do next, and which key or variable it concerns.
     if (line.level === 'error') assert.ok(String(line.hint ?? '').length > 10, `an error without a hint: ${text}`);
   }
