@@ -5,6 +5,7 @@ import type { Random } from '../../runtime/random.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { RedisLink } from './link.ts';
 import { RedisError } from './redis_error.ts';
+import { RefusedWrites } from './refused_writes.ts';
 import { asArray, type Command, type Reply } from './reply.ts';
 
 /** Short, because state is to be back within seconds; long enough for a Redis that all nodes dial at once. */
@@ -30,7 +31,8 @@ export interface ConnectionDeps {
   readonly prepare?: (link: RedisLink) => Promise<void>;
   /** There is a connection, and Redis may have forgotten everything. */
   readonly onUp?: () => void;
-  readonly onDown?: (error: RedisError) => void;
+  /** Hears why Redis is of no use, or of none for what is to be stored; with undefined when it is. Absent: nothing is written. */
+  readonly onTrouble?: (error: RedisError | undefined) => void;
   /** Anything that failed, be it an attempt to connect or a command. */
   readonly onError?: () => void;
 }
@@ -42,9 +44,16 @@ export class RedisConnection {
   #trouble: RedisError | undefined = new RedisError('not connected yet');
   #logged: { readonly text: string; readonly atMs: number } | undefined;
   #downSinceMs: number | undefined;
+  /** Undefined where nothing is written. */
+  readonly #writes: RefusedWrites | undefined;
 
   constructor(deps: ConnectionDeps) {
     this.#deps = deps;
+    const onRefusal = (refusal: RedisError | undefined) => {
+      if (refusal !== undefined) this.#troubled(refusal, 'Redis stores nothing, going on without it');
+      else if (this.#link !== undefined) this.#well();
+    };
+    this.#writes = deps.onTrouble && new RefusedWrites(deps.scope, onRefusal);
     void this.#keepUp();
   }
 
@@ -59,16 +68,8 @@ export class RedisConnection {
 
   /** Rejects with RedisError. Commands of one turn share a write, in their order. */
   async send(command: Command): Promise<Reply> {
-    const link = this.#link;
-    if (link === undefined) throw this.#trouble;
-    try {
-      return await link.send(command);
-    } catch (error) {
-      this.#deps.onError?.();
-      // The server will not change its mind on this connection: a failover has made a replica of it, for instance.
-      if (STATE_ERRORS.test(errorText(error))) link.close(error as RedisError);
-      throw error;
-    }
+    if (this.#link === undefined) throw this.#trouble;
+    return await this.#ask(this.#link, command);
   }
 
   /**
@@ -83,6 +84,20 @@ export class RedisConnection {
     const replies = await sent.at(-1);
     for (const reply of asArray(replies ?? null)) if (reply instanceof Error) this.#deps.onError?.();
     return asArray(replies ?? null);
+  }
+
+  async #ask(link: RedisLink, command: Command): Promise<Reply> {
+    try {
+      const reply = await link.send(command);
+      this.#writes?.accepted(command);
+      return reply;
+    } catch (error) {
+      this.#deps.onError?.();
+      this.#writes?.refused(error as RedisError);
+      // The server will not change its mind on this connection: a failover has made a replica of it, for instance.
+      if (STATE_ERRORS.test(errorText(error))) link.close(error as RedisError);
+      throw error;
+    }
   }
 
   async #keepUp(): Promise<void> {
@@ -116,38 +131,48 @@ export class RedisConnection {
   }
 
   #up(link: RedisLink): void {
-    const { scope, log } = this.#deps;
     this.#link = link;
     this.#trouble = undefined;
+    // Whoever has refused to store anything may do so again: what he is told now shows it.
+    if (this.#writes?.refusal === undefined) this.#well();
+    this.#deps.onUp?.();
+  }
+
+  #down(error: RedisError): void {
+    this.#link = undefined;
+    this.#trouble = error;
+    this.#deps.onError?.();
+    if (!this.#deps.scope.closed && error !== this.#writes?.refusal) this.#troubled(error, this.#deps.lostMessage);
+  }
+
+  #well(): void {
+    const { scope, log } = this.#deps;
     this.#logged = undefined;
     if (this.#downSinceMs !== undefined) {
       const seconds = (scope.clock.monotonicMs() - this.#downSinceMs) / 1000;
       log.info('Redis is back', { after_seconds: Math.round(seconds * 10) / 10 });
       this.#downSinceMs = undefined;
     }
-    this.#deps.onUp?.();
+    this.#deps.onTrouble?.(undefined);
   }
 
-  #down(error: RedisError): void {
+  #troubled(error: RedisError, message: string): void {
     const { scope, log } = this.#deps;
-    this.#link = undefined;
-    if (scope.closed) return;
-    this.#trouble = error;
     const nowMs = scope.clock.monotonicMs();
     this.#downSinceMs ??= nowMs;
     if (this.#logged?.text !== error.message || nowMs - this.#logged.atMs >= REPEAT_LOG_MS) {
       this.#logged = { text: error.message, atMs: nowMs };
-      log.error(this.#deps.lostMessage, { error: error.message, hint: error.hint ?? LOST_HINT });
+      log.error(message, { error: error.message, hint: RefusedWrites.hint(error) ?? error.hint ?? LOST_HINT });
+      this.#deps.onTrouble?.(error);
     }
-    this.#deps.onError?.();
-    this.#deps.onDown?.(error);
   }
 
   #pingIn(link: RedisLink, scope: Scope): void {
     scope.timeout(PING_EVERY_MS, () => {
-      link.send(['PING']).then(
+      this.#ask(link, ['PING']).then(
         () => this.#pingIn(link, scope),
-        () => {},
+        // A Redis that cannot save to its disk refuses PING, too, and is there all the same.
+        () => this.#pingIn(link, scope),
       );
     });
   }

@@ -63,11 +63,10 @@ export function createRedisStore(deps: {
     ...{ dial, scope, log, random, onError },
     lostMessage: 'Redis is not there, going on without it',
     onUp() {
-      setTrouble(undefined);
       tunnelDirectory.retell();
       agentDirectory.retell();
     },
-    onDown: (error) => setTrouble(errorText(error)),
+    onTrouble: (error) => setTrouble(error && errorText(error)),
   });
   const shared = { redis, keys: new Keys(config.keyPrefix), scope, clock: scope.clock, trouble, patience };
   const lifetime = new Lifetime(deps.lifetime);

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { type TestContext, test } from 'node:test';
 import { startBackend } from '../../support/backend.ts';
+import { ask } from '../../support/http_client.ts';
 import { type LoadReport, reportLine, startLoad } from '../../support/load.ts';
 import { announceNode, type Nodes, startNodes, tunnelsKey } from '../../support/nodes.ts';
 import { noRedis, startRedis, startSentinel, type TestRedis } from '../../support/redis.ts';
@@ -100,6 +101,44 @@ test('Redis is killed and comes back empty under load of two nodes', { skip: noR
   await nodes.connectAgent(2, 1);
   assert.equal((await nodes.ask(0, { path: '/hello', token: 'pat:2:alice-pat' })).text, 'hello\n');
 });
+
+for (const [what, error, refuse, relent] of [
+  ['is full', 'OOM', ['CONFIG', 'SET', 'maxmemory', '1'], ['CONFIG', 'SET', 'maxmemory', '0']],
+  ['has become a replica', 'READONLY', ['REPLICAOF', '127.0.0.1', '1'], ['REPLICAOF', 'NO', 'ONE']],
+] as const) {
+  test(`Redis ${what}, under load of two nodes: that is named, and costs nothing`, {
+    skip: noRedis,
+    timeout: 120_000,
+  }, async (t) => {
+    const redis = await startRedis(t);
+    const nodes = await twoNodes(t, redis);
+    const readiness = async () =>
+      await Promise.all(nodes.servers.map(({ endpoints }) => ask(endpoints.observability, { path: '/readiness' })));
+    const named = async () =>
+      (await readiness()).filter(({ text }) => text.startsWith(`redis: degraded: ${error} `)).length;
+    const reports = await underLoad(nodes, async () => {
+      await redis.ask(...refuse);
+      // Each has something to write: the agents that come.
+      for (const node of [0, 1]) await nodes.connectAgent(2, node);
+      await eventually('both nodes to name it', async () => (await named()) === 2);
+      assert.ok((await readiness()).every(({ status }) => status === 200));
+      for (const node of [0, 1]) {
+        assert.equal((await nodes.ask(node, { path: '/hello', token: 'pat:2:alice-pat' })).text, 'hello\n');
+      }
+      await redis.ask(...relent);
+      await eventually('all to be well', async () => (await readiness()).every(({ text }) => text === ''), 30_000);
+      await eventually('both in Redis', async () => Number(await redis.ask('HLEN', tunnelsKey(2))) === 2, 30_000);
+    });
+    nothingLost(t, `Redis ${what}`, reports);
+    for (const server of nodes.servers) {
+      const lines = server.log.filter(({ msg }) => msg === 'Redis stores nothing, going on without it');
+      assert.deepEqual(
+        lines.map((line) => [line.level, String(line.error).split(' ')[0]]),
+        [['error', error]],
+      );
+    }
+  });
+}
 
 test('garbage in Redis under the keys of an agent disturbs nobody', { skip: noRedis, timeout: 60_000 }, async (t) => {
   const redis = await startRedis(t);

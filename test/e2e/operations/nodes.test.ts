@@ -76,6 +76,25 @@ trouble('Redis is away', async (shown) => {
   await gitlab.close();
 });
 
+trouble('Redis stores nothing', async (shown) => {
+  if (noRedis !== false) throw new Error(noRedis);
+  const gitlab = await startGitLab();
+  const redis = await startRedis(undefined);
+  await redis.ask('CONFIG', 'SET', 'maxmemory', '1');
+  const server = await startServer({ gitlab, config: { redis: { server: { address: redis.address } } } });
+  const agent = await grpcConnection(server.endpoints.agent);
+  agent.call('/gitlab.agent.reverse_tunnel.rpc.ReverseTunnel/Connect');
+  await logs(server, shown);
+  const { host, port } = server.endpoints.observability;
+  const answer = await fetch(`http://${host}:${port}/readiness`);
+  assert.equal(answer.status, 200);
+  shows(await answer.text(), shown);
+  agent.close();
+  await server.kill();
+  await gitlab.close();
+  await redis.stop();
+});
+
 trouble('Redis refuses the password', async (shown) => {
   if (noRedis !== false) throw new Error(noRedis);
   const gitlab = await startGitLab();
