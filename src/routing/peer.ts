@@ -31,6 +31,8 @@ export interface PeerOptions {
   readonly outgoing: OutgoingLog | undefined;
   /** The node cannot be reached, as an error or words say. @param news whether it could be, since this was called last */
   readonly onDown: (reason: unknown, news: boolean) => void;
+  /** The connection has carried nothing for so long that it is closed. */
+  readonly onIdle: () => void;
 }
 
 /** A node that takes longer is as good as down; the same time as gRPC clients in Go allow. */
@@ -145,7 +147,9 @@ export class Peer implements Checked, PeerLoad {
     if (verdict === 'dead') this.#lost('keepalive ping failed to receive ACK within timeout');
     else if (verdict === 'ping') connection.ping();
     this.#window?.grow();
-    if (this.forgotten) this.close();
+    if (!this.forgotten) return;
+    this.#options.onIdle();
+    this.close();
   }
 
   close(): void {

@@ -99,6 +99,7 @@ export class Peers {
         onFailure(failureKind(reason));
         if (news) log.error('Failed to dial kas', { kas_url: url, ...dialFailure(endpoint.kind, reason) });
       },
+      onIdle: () => log.debug('Closed idle pool connection', { pool_conn_url: url }),
     });
     this.#peers.set(url, peer);
     return peer;

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { closeSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -233,7 +233,8 @@ const secret =
   /agent-token-\d|(alice|bob|carol)-pat|job-(agent|plain|ci|impersonate)|alice.cookie|alice-csrf|kube-sa-token|glpat-|\b(pat|ci):\d+:\S|_gitlab_kas=|\beyJ[\w-]+\.eyJ/;
 
 function contentOf(...files: readonly string[]): string[] {
-  return files.map((file) => readFileSync(file, 'utf8').trim()).filter((text) => text !== '');
+  const there = files.filter((file) => existsSync(file)); // some tests take them away
+  return there.map((file) => readFileSync(file, 'utf8').trim()).filter((text) => text !== '');
 }
 
 function assertCleanLog(log: readonly LogLine[], secretsInFiles: readonly string[]): void {

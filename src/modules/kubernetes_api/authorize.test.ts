@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { fromJson } from '@bufbuild/protobuf';
+import { recordingLog } from '../../../test/support/recording_log.ts';
 import { ScriptedUsers } from '../../../test/support/scripted_users.ts';
 import { silentLog } from '../../../test/support/silent_log.ts';
 import type { ProxyUser, UserAuthorizer, UserCredential } from '../../auth/user_authorizer.ts';
-import { AuthorizeProxyUserResponseSchema } from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
+import {
+  AllowedAgentsForJobSchema,
+  AuthorizeProxyUserResponseSchema,
+} from '../../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { Log } from '../../observability/log.ts';
 import { AppError } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
@@ -98,8 +102,31 @@ test('an answer about another agent opens nothing', async () => {
     user: { id: 4, username: 'eve' },
     access_as: { agent: {} },
   });
-  const decision = await new Gatekeeper(oneUser({ kind: 'gitlab', response }), silentLog).authorize(pat, asking);
-  assert.deepEqual(decision, { kind: 'refused', status: 500, message: 'Failed to authorize user session' });
+  const { log, lines } = recordingLog();
+  const decision = await new Gatekeeper(oneUser({ kind: 'gitlab', response }), log).authorize(pat, asking);
+  const message = 'Failed to construct user impersonation config';
+  assert.deepEqual(decision, { kind: 'refused', status: 500, message });
+  assert.deepEqual(
+    lines.map(({ level, message: told, fields }) => [level, told, fields.error]),
+    [['error', message, 'GitLab answered about another agent']],
+  );
+});
+
+test('a job whose identity is unknown here opens nothing', async () => {
+  const answer = fromJson(AllowedAgentsForJobSchema, {
+    allowed_agents: [{ id: 1, config_project: { id: 8 }, configuration: { access_as: { ci_job: {} } } }],
+    job: { id: 3 },
+  });
+  const users = { ...oneUser(new Error('not here')), ciJob: () => Promise.resolve(answer) };
+  const { log, lines } = recordingLog();
+  const job = { kind: 'ci_job', agentId: 1n, token: 't' } as const;
+  const message = 'Failed to construct impersonation config';
+  const decision = await new Gatekeeper(users, log).authorize(job, asking);
+  assert.deepEqual(decision, { kind: 'refused', status: 500, message });
+  assert.deepEqual(
+    lines.map(({ level, message: told, fields }) => [level, told, fields.error]),
+    [['error', message, 'answer about the identity to use is incomplete']],
+  );
 });
 
 test('one standalone user may use several agents, each under its own id', async () => {

@@ -124,7 +124,7 @@ export class Gatekeeper {
         const userId = answer.user?.id;
         grant = { extra, userId, projectId: answer.project?.id, load: this.#loads.of(userId) };
       } catch (error) {
-        return this.#jobFailure(agentId, error, asking);
+        return this.#fail('Failed to construct impersonation config', agentId, error, asking);
       }
       this.#remember(answer, agentId, grant);
     }
@@ -172,7 +172,7 @@ export class Gatekeeper {
       try {
         grant = userGrant(user, agentId, accessType, this.#loads);
       } catch (error) {
-        return this.#userFailure(agentId, error, asking);
+        return this.#fail('Failed to construct user impersonation config', agentId, error, asking);
       }
       this.#remember(user, agentId, grant);
     }

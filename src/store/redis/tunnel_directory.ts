@@ -20,6 +20,29 @@ interface Announcement {
   renewed: boolean;
 }
 
+/** How Redis is told of one agent. */
+interface Change {
+  /** What it is called in the log if Redis refuses it. */
+  readonly what: string;
+  readonly commands: Command[];
+  readonly done: () => void;
+}
+
+class ChangeRefused extends RedisError {
+  readonly what: string;
+
+  constructor(what: string, cause: Error) {
+    super(cause.message, { cause, answered: true });
+    this.what = what;
+  }
+}
+
+/** A refusal is an answer, too. */
+function refusal(error: unknown): Error {
+  if (error instanceof RedisError && error.answered) return error;
+  throw error;
+}
+
 /** Which nodes have tunnels of which agents, in a hash for each agent with the nodes' URLs as fields. */
 export class RedisTunnelDirectory implements TunnelDirectory {
   readonly #redis: RedisConnection;
@@ -117,7 +140,7 @@ export class RedisTunnelDirectory implements TunnelDirectory {
       try {
         await this.#write(batch);
       } catch (error) {
-        this.#trouble.failed('Failed to register tunnel', error);
+        this.#trouble.failed(error instanceof ChangeRefused ? error.what : 'Failed to register tunnel', error);
         // Without a connection: told again when there is one. Else Redis has refused it, and would again at once.
       }
     }
@@ -129,25 +152,27 @@ export class RedisTunnelDirectory implements TunnelDirectory {
     const commands = changes.flatMap((change) => change.commands);
     const [only] = commands;
     if (only === undefined) return;
-    const replies = commands.length === 1 ? [await this.#redis.send(only)] : await this.#redis.transaction(commands);
+    const replies =
+      commands.length === 1 ? [await this.#redis.send(only).catch(refusal)] : await this.#redis.transaction(commands);
     let at = 0;
-    let refused: Error | undefined;
-    for (const { commands: own, done } of changes) {
+    let refused: ChangeRefused | undefined;
+    for (const { commands: own, what, done } of changes) {
       const error = replies.slice(at, at + own.length).find((reply) => reply instanceof Error);
       at += own.length;
       if (error === undefined) done();
-      else refused ??= error;
+      else refused ??= new ChangeRefused(what, error as Error);
     }
-    if (refused !== undefined) throw new RedisError(refused.message, { cause: refused, answered: true });
+    if (refused !== undefined) throw refused;
   }
 
   /** What tells Redis of the agent, and what to note when it was done. */
-  #change(agentId: bigint): { commands: Command[]; done: () => void } | undefined {
+  #change(agentId: bigint): Change | undefined {
     const known = this.#agents.get(agentId);
     if (known === undefined) return undefined;
     const key = this.#keys.tunnelNodes(agentId);
     if (!known.announced) {
       return {
+        what: 'Failed to unregister tunnel',
         commands: [['HDEL', key, ...this.#urls]],
         done: () => {
           if (!known.announced && this.#agents.get(agentId) === known) this.#agents.delete(agentId);
@@ -158,6 +183,7 @@ export class RedisTunnelDirectory implements TunnelDirectory {
     const expiresAtMs = this.#scope.clock.wallMs() + lifeMs;
     const value = encodeExpiring(Math.floor(expiresAtMs / 1000));
     return {
+      what: known.renewed ? 'Failed to refresh data' : 'Failed to register tunnel',
       commands: [
         ['HSET', key, ...this.#urls.flatMap((url) => [url, value])],
         ['PEXPIRE', key, String(lifeMs)],

@@ -71,7 +71,9 @@ redisTest('keys of another type: read as failed, written around, and the others 
   await errorCache.set('agent_info_errs', HASH, refusal, 60_000); // SET takes the place of any type
   assert.deepEqual(await errorCache.get('agent_info_errs', HASH), refusal);
   assert.equal(node.troubles.at(-1), undefined, 'the connection is in order');
-  for (const message of ['Failed to register tunnel', 'Failed to register agent']) {
+  tunnelDirectory.withdraw(1n);
+  await node.arrived();
+  for (const message of ['Failed to register tunnel', 'Failed to unregister tunnel', 'Failed to register agent']) {
     const line = node.lines.find((one) => one.message === message);
     assert.match(String(line?.fields.error), /WRONGTYPE/, message);
   }
