@@ -9,7 +9,8 @@ import type { Machine } from './own_private_api.ts';
 export function unreachableBecause(url: string, { addresses }: Pick<Machine, 'addresses'>): string | undefined {
   if (url.startsWith('unix:')) return 'it is a socket of this machine';
   const http = url.replace(/^grpcs?:/, 'http:');
-  if (!/^grpcs?:\/\/./.test(url) || !URL.canParse(http))
+  // Nothing but host and port: no user, path, query or fragment.
+  if (!/^grpcs?:\/\/[^/?#@]+\/?$/.test(url) || !URL.canParse(http))
     return 'it is no URL of the form grpc://host:port, grpcs://host:port or unix:///path';
   const host = new URL(http).hostname.replace(/^\[|\]$/g, '');
   if (host === 'localhost' || /^127\./.test(host) || host === '::1') return `${host} is this machine for every machine`;

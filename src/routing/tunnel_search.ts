@@ -139,9 +139,22 @@ export class TunnelSearch {
     this.#outcome = NOT_FOUND;
     metrics.timedOut(connectedRecently);
     const trail = trailOf(context.span, context.correlationId?.());
-    log.error(NOT_FOUND, { ...methodFields(method), agent_id: agentId, error, ...trail, hint: HINT });
+    const hint = this.#hint();
+    log.error(NOT_FOUND, { ...methodFields(method), agent_id: agentId, error, ...trail, hint });
     const message = `${NOT_FOUND}. Is agent up to date and connected?${more}`;
     this.call.fail({ code: StatusCode.DeadlineExceeded, message });
+  }
+
+  /** Where to look first: at the agent, or at what the nodes say of each other. */
+  #hint(): string {
+    const { others } = this.#options;
+    const named = others?.nodes.remembered(this.#sought.agentId) ?? [];
+    const own = named.find((url) => others?.peers.isSelf(url));
+    if (own !== undefined) {
+      return `the agent was announced under this node's own URL ${own} and is not here: it was before a restart, or another node has the same URL, see OWN_PRIVATE_API_URL`;
+    }
+    if (named.length === 0) return HINT;
+    return `the agent was announced by ${named.join(', ')}: earlier lines with this kas_url say if that node could not be reached; otherwise ${HINT}`;
   }
 }
 

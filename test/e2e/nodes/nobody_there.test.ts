@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { startBackend } from '../../support/backend.ts';
+import { freePort } from '../../support/endpoint.ts';
 import { announceNode, startNodes } from '../../support/nodes.ts';
 import { noRedis, startRedis } from '../../support/redis.ts';
 import { delay, eventually } from '../../support/wait.ts';
@@ -56,6 +57,33 @@ test('a request for an agent that comes to no node is answered after 20 s', {
     [...statuses].every((one) => one === 502 || one === 503),
     [...statuses].join(),
   );
+});
+
+test('who is found nowhere, though Redis says where he is: the log says what to look at', {
+  skip: noRedis,
+  timeout: 60_000,
+}, async (t) => {
+  const redis = await startRedis(t);
+  const env = { OWN_PRIVATE_API_URL: 'grpc://kas.example:8155' };
+  const nodes = await startNodes({ nodes: [{ env }, { env }], redis, backend: await startBackend(hello) });
+  t.after(() => nodes.stop());
+  // The same URL on two nodes: each takes the other for itself.
+  await nodes.connectAgent(1, 0);
+  // One that is dead.
+  const dead = `grpc://127.0.0.1:${await freePort()}`;
+  await announceNode(redis, 2, dead);
+  const asked = ['pat:1:alice-pat', 'pat:2:alice-pat'].map((token) => nodes.ask(1, { path: '/hello', token }));
+  for (const { status } of await Promise.all(asked)) assert.equal(status, 502);
+  const hint = async (agent: number) => {
+    const notFound = nodes.servers[1]?.waitForLog(
+      `of agent ${agent}`,
+      ({ msg, agent_id: id }) => msg === 'Agent connection not found' && id === agent,
+    );
+    return String((await notFound)?.hint);
+  };
+  assert.match(await hint(1), /own URL grpc:\/\/kas\.example:8155 and is not here: .* another node has the same URL/);
+  assert.ok((await hint(2)).includes(`announced by ${dead}: earlier lines with this kas_url`));
+  assert.ok(nodes.servers[1]?.log.some(({ msg, kas_url: url }) => msg === 'Failed to dial kas' && url === dead));
 });
 
 test('nodes with different private secrets say just that', { skip: noRedis, timeout: 30_000 }, async (t) => {

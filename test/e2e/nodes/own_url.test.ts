@@ -79,6 +79,12 @@ describe('the server does not start', () => {
       'failed to parse OWN_PRIVATE_API_CIDR environment variable: invalid CIDR address: 10.0.0.1',
     ],
     [
+      'with two networks, one of them too long',
+      { CIDR: '127.0.0.0/8,10.0.0.0/33' },
+      {},
+      'failed to parse OWN_PRIVATE_API_CIDR environment variable: invalid CIDR address: 10.0.0.0/33',
+    ],
+    [
       'with a network that it has no address in',
       { CIDR: '203.0.113.0/24' },
       {},
@@ -201,6 +207,9 @@ describe('a URL that other nodes cannot use is warned of at the start, where the
     ['grpc://203.0.113.7:8155', 'this machine does not have the address 203.0.113.7'],
     ['unix:///run/kas.sock', 'it is a socket of this machine'],
     ['kas-1:8155', 'it is no URL of the form grpc://host:port, grpcs://host:port or unix:///path'],
+    ['grpc://kas:secret@10.0.0.1:8155', 'it is no URL of the form grpc://host:port, grpcs://host:port or unix:///path'],
+    ['grpc://10.0.0.1:8155/kas', 'it is no URL of the form grpc://host:port, grpcs://host:port or unix:///path'],
+    ['grpc://kas-1.example:99999', 'it is no URL of the form grpc://host:port, grpcs://host:port or unix:///path'],
     ['grpc://kas-1.example:8155', undefined],
   ];
   for (const [url, reason] of cases) {
