@@ -10,6 +10,8 @@ import { startBackend } from '../support/backend.ts';
 import { startCluster } from '../support/cluster.ts';
 import { ask } from '../support/http_client.ts';
 import { launchCommand } from '../support/launch.ts';
+import { startNodes } from '../support/nodes.ts';
+import { noRedis, startRedis } from '../support/redis.ts';
 import { delay, eventually } from '../support/wait.ts';
 
 const machine = process.arch === 'arm64' ? 'aarch64' : 'x86_64';
@@ -95,4 +97,29 @@ test('a GitLab whose clock differs refuses, and the server says why', { skip }, 
   cluster.agentLink.close();
   await cluster.gitlab?.close();
   await backend.close();
+});
+
+test('nodes whose clocks differ by more than 5 s say so, and go on when they agree again', {
+  skip: skip || noRedis,
+}, async (t) => {
+  const clock = settableClock();
+  const backend = await startBackend({ paths: { '/fine': (_, response) => response.end('fine') } });
+  const redis = await startRedis(t);
+  const nodes = await startNodes({ nodes: [{}, { env: clock.env }], redis, backend });
+  t.after(() => nodes.stop());
+  await nodes.connectAgent(1, 0);
+  const asked = (signal?: AbortSignal) => nodes.ask(1, { path: '/fine', ...(signal && { signal }) });
+  assert.equal((await asked()).text, 'fine');
+  // GitLab still takes its tokens, which are valid for 30 s.
+  clock.set(-15);
+  const lost = new AbortController();
+  const asking = asked(lost.signal).catch(() => undefined);
+  const line = await nodes.servers[1]?.waitForLog('the difference', ({ msg }) =>
+    msg.endsWith('secrets or clocks differ'),
+  );
+  assert.match(String(line?.hint), /clocks must agree within 5 seconds/);
+  lost.abort();
+  await asking;
+  clock.set(0);
+  assert.equal((await asked()).text, 'fine');
 });
