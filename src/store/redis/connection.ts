@@ -67,9 +67,9 @@ export class RedisConnection {
   }
 
   /** Rejects with RedisError. Commands of one turn share a write, in their order. */
-  async send(command: Command): Promise<Reply> {
-    if (this.#link === undefined) throw this.#trouble;
-    return await this.#ask(this.#link, command);
+  send(command: Command): Promise<Reply> {
+    if (this.#link === undefined) return Promise.reject(this.#trouble);
+    return this.#ask(this.#link, command);
   }
 
   /**
@@ -77,27 +77,30 @@ export class RedisConnection {
    * that was refused alone has an Error for its reply.
    */
   async transaction(commands: readonly Command[]): Promise<Reply[]> {
-    const sent = [['MULTI'], ...commands, ['EXEC']].map((command) => this.send(command));
-    const settled = await Promise.allSettled(sent);
-    const refused = settled.find((outcome) => outcome.status === 'rejected');
-    if (refused !== undefined) throw refused.reason;
-    const replies = await sent.at(-1);
-    for (const reply of asArray(replies ?? null)) if (reply instanceof Error) this.#deps.onError?.();
-    return asArray(replies ?? null);
+    const link = this.#link;
+    if (link === undefined) throw this.#trouble;
+    const replies = asArray(await link.transaction(commands).catch((error: unknown) => this.#refused(link, error)));
+    for (const command of commands) this.#writes?.accepted(command);
+    for (const reply of replies) if (reply instanceof Error) this.#deps.onError?.();
+    return replies;
   }
 
-  async #ask(link: RedisLink, command: Command): Promise<Reply> {
-    try {
-      const reply = await link.send(command);
-      this.#writes?.accepted(command);
-      return reply;
-    } catch (error) {
-      this.#deps.onError?.();
-      this.#writes?.refused(error as RedisError);
-      // The server will not change its mind on this connection: a failover has made a replica of it, for instance.
-      if (STATE_ERRORS.test(errorText(error))) link.close(error as RedisError);
-      throw error;
-    }
+  #ask(link: RedisLink, command: Command): Promise<Reply> {
+    return link.send(command).then(
+      (reply) => {
+        this.#writes?.accepted(command);
+        return reply;
+      },
+      (error: unknown) => this.#refused(link, error),
+    );
+  }
+
+  #refused(link: RedisLink, error: unknown): never {
+    this.#deps.onError?.();
+    this.#writes?.refused(error as RedisError);
+    // The server will not change its mind on this connection: a failover has made a replica of it, for instance.
+    if (STATE_ERRORS.test(errorText(error))) link.close(error as RedisError);
+    throw error;
   }
 
   async #keepUp(): Promise<void> {

@@ -19,6 +19,9 @@ export interface LinkOptions {
   readonly scope: Scope;
 }
 
+const MULTI: Command = ['MULTI'];
+const EXEC: Command = ['EXEC'];
+
 /** What is needed of the library's client. RESP2: every Redis speaks it, and nothing here needs more. */
 interface Client {
   connect(): Promise<unknown>;
@@ -42,6 +45,14 @@ export class RedisLink {
   #waiting = 0;
   #progressAtMs = 0;
   #watch: Timer | undefined;
+  readonly #onReply = (reply: Reply): Reply => {
+    this.#settle();
+    return reply;
+  };
+  readonly #onRefusal = (error: unknown): never => {
+    this.#settle();
+    throw this.#reason ?? refusal(error);
+  };
 
   private constructor(client: Client, options: LinkOptions) {
     this.#client = client;
@@ -79,18 +90,30 @@ export class RedisLink {
   }
 
   /** Rejects with RedisError: the server's answer, or that the connection has ended. Commands of one turn share a write. */
-  async send(command: Command): Promise<Reply> {
-    if (this.#reason !== undefined) throw this.#reason;
+  send(command: Command): Promise<Reply> {
+    if (this.#reason !== undefined) return Promise.reject(this.#reason);
     this.#startWatch();
-    try {
-      return await this.#client.sendCommand(command);
-    } catch (error) {
-      throw this.#reason ?? refusal(error);
-    } finally {
-      this.#waiting--;
-      this.#progressAtMs = this.#scope.clock.monotonicMs();
-      if (this.#waiting === 0) this.#stopWatch();
-    }
+    return this.#client.sendCommand(command).then(this.#onReply, this.#onRefusal);
+  }
+
+  /**
+   * The commands in one write, and with nobody else's between them; their replies. Rejects with RedisError if they were not done. Only
+   * the last answer is waited for: those before it say no more than that a command will be done.
+   */
+  transaction(commands: readonly Command[]): Promise<Reply> {
+    if (this.#reason !== undefined) return Promise.reject(this.#reason);
+    this.#startWatch();
+    const client = this.#client;
+    let refused: unknown;
+    const note = (error: unknown) => {
+      refused ??= error;
+    };
+    client.sendCommand(MULTI).catch(note);
+    for (const command of commands) client.sendCommand(command).catch(note);
+    return client.sendCommand(EXEC).then(
+      (replies) => (refused === undefined ? this.#onReply(replies) : this.#onRefusal(refused)),
+      (error) => this.#onRefusal(refused ?? error),
+    );
   }
 
   /** After this the connection is for messages and PING only. */
@@ -102,8 +125,7 @@ export class RedisLink {
     } catch (error) {
       throw this.#reason ?? refusal(error);
     } finally {
-      this.#waiting--;
-      if (this.#waiting === 0) this.#stopWatch();
+      this.#settle();
     }
   }
 
@@ -122,6 +144,11 @@ export class RedisLink {
       this.#progressAtMs = this.#scope.clock.monotonicMs();
       this.#watchFor(this.#answerTimeoutMs);
     }
+  }
+
+  #settle(): void {
+    this.#progressAtMs = this.#scope.clock.monotonicMs();
+    if (--this.#waiting === 0) this.#stopWatch();
   }
 
   #watchFor(ms: number): void {
