@@ -11,7 +11,8 @@ const DISCARD_MS = 5_000;
 
 /** The whole body, inflated if it is gzip. Rejects if it is cut off, stalls, or holds more than `maxBytes` (inflated or not). */
 export async function readBody(response: HttpResponse, maxBytes: number, clock: Clock): Promise<Buffer> {
-  const raw = await collect(response.body, maxBytes, clock);
+  const { body } = response;
+  const raw = Buffer.isBuffer(body) ? within(body, maxBytes) : await collect(body, maxBytes, clock);
   const encoding = response.headers['content-encoding'];
   if (encoding === undefined || encoding === 'identity') return raw;
   if (encoding !== 'gzip') throw new Error(`unexpected Content-Encoding in response: "${encoding}"`);
@@ -19,7 +20,8 @@ export async function readBody(response: HttpResponse, maxBytes: number, clock: 
 }
 
 /** Gets rid of a body that does not matter, in the background. */
-export function discardBody(body: Readable, clock: Clock): void {
+export function discardBody(body: Buffer | Readable, clock: Clock): void {
+  if (Buffer.isBuffer(body)) return;
   let left = MAX_DISCARDED;
   const timer = clock.startTimer(DISCARD_MS, () => body.destroy());
   body.on('error', () => {});
@@ -28,6 +30,11 @@ export function discardBody(body: Readable, clock: Clock): void {
     left -= chunk.length;
     if (left < 0) body.destroy();
   });
+}
+
+function within(body: Buffer, maxBytes: number): Buffer {
+  if (body.length > maxBytes) throw new Error(`the response is larger than ${maxBytes} bytes`);
+  return body;
 }
 
 function collect(body: Readable, maxBytes: number, clock: Clock): Promise<Buffer> {

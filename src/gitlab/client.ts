@@ -8,7 +8,7 @@ import type {
 } from '../gen/gitlab/agent/gitlab/api/api_pb.ts';
 import type { RequestContext } from '../observability/tracer.ts';
 import type { PlainJson } from './plain_json.ts';
-import type { HttpResponse } from './transport.ts';
+import type { StreamedResponse } from './transport.ts';
 import type { Query } from './url.ts';
 
 export interface CallOptions extends RequestContext {
@@ -64,7 +64,7 @@ export interface GitLabClient {
   /** Where a project's repository is; GitLabError 401, 403, 404 if the agent may not know. */
   projectInfo(agentToken: string, projectPath: string, options: CallOptions): Promise<GetProjectInfoResponse>;
   /** GitLab's answer, whatever its status; its body must be read to its end or destroyed. */
-  moduleRequest(agentToken: string, request: ModuleRequest, options: CallOptions): Promise<HttpResponse>;
+  moduleRequest(agentToken: string, request: ModuleRequest, options: CallOptions): Promise<StreamedResponse>;
   /** @param configuration an agent's configuration file as JSON */
   postAgentConfiguration(agentId: bigint, configuration: JsonObject, options: CallOptions): Promise<void>;
   reportUsage(usage: Usage, options: CallOptions): Promise<void>;

@@ -15,6 +15,7 @@ import { moduleRequest } from './endpoints/module_request.ts';
 import { projectInfo } from './endpoints/project_info.ts';
 import { reportUsage } from './endpoints/usage_metrics.ts';
 import { verifyProjectAccess } from './endpoints/verify_project_access.ts';
+import { Http1Transport } from './http1/transport.ts';
 import { proxyFor } from './proxy_choice.ts';
 import { SecretWatch } from './secret_watch.ts';
 import { type HttpResponse, HttpTransport, type Transport } from './transport.ts';
@@ -47,7 +48,7 @@ export function createGitLabClient(deps: Deps & { readonly env: Environment }): 
     userAgent: identity,
     clock,
   };
-  const transport = new HttpTransport(dialing);
+  const transport = new Http1Transport(dialing);
   const rawTransport = new HttpTransport(dialing);
   const client = createGitLabClientOver(transport, deps, rawTransport);
   return {

@@ -27,7 +27,12 @@ export interface HttpResponse {
   readonly status: number;
   /** Names in lower case. */
   readonly headers: IncomingHttpHeaders;
-  /** Must be read to its end, or destroyed. */
+  /** Whole, or a stream that must be read to its end, or destroyed. */
+  readonly body: Buffer | Readable;
+}
+
+/** A response that is not read whole. */
+export interface StreamedResponse extends HttpResponse {
   readonly body: Readable;
 }
 
@@ -44,7 +49,7 @@ const RESPONSE_HEADER_TIMEOUT_MS = 20_000;
 /** The runtime's own 16 KiB are soon full of policies and feature flags. */
 const MAX_HEAD_BYTES = 1 << 20;
 
-/** Speaks HTTP/1.1 with the one origin of `options`, over connections that are kept. */
+/** Speaks HTTP/1.1 with the one origin of `options`, over connections that are kept, for bodies of any length and kind. */
 export class HttpTransport implements Transport {
   readonly #options: DialOptions;
   readonly #agent: Agent;

@@ -1,9 +1,10 @@
+import { Readable } from 'node:stream';
 import { AppError } from '../../runtime/app_error.ts';
 import { StatusCode } from '../../runtime/status_code.ts';
 import { agentTokenHeaders } from '../agent_token_headers.ts';
 import type { ApiCaller } from '../api_call.ts';
 import type { CallOptions, ModuleRequest } from '../client.ts';
-import type { HttpResponse } from '../transport.ts';
+import type { HttpResponse, StreamedResponse } from '../transport.ts';
 
 const PREFIX = '/api/v4/internal/kubernetes/modules/';
 /** What we say ourselves, or what belongs to the connection: an agent has no say in it. In lower case. */
@@ -36,7 +37,7 @@ export function moduleRequest(
   agentToken: string,
   request: ModuleRequest,
   options: CallOptions,
-): Promise<HttpResponse> {
+): Promise<StreamedResponse> {
   const { method, query, body } = request;
   const path = modulePath(request.module, request.path);
   if (!isToken(method) || method.toUpperCase() === 'CONNECT') return refuse(`invalid method ${JSON.stringify(method)}`);
@@ -48,7 +49,13 @@ export function moduleRequest(
   }
   const retry = body === undefined || Buffer.isBuffer(body);
   const credentials = agentTokenHeaders(path, agentToken);
-  return api.call({ method, path, query, headers: { ...headers, ...credentials }, body, retry, raw: true }, options);
+  const raw = { method, path, query, headers: { ...headers, ...credentials }, body, retry, raw: true };
+  return api.call(raw, options).then(streamed);
+}
+
+function streamed(response: HttpResponse): StreamedResponse {
+  const { body } = response;
+  return { ...response, body: Buffer.isBuffer(body) ? Readable.from([body]) : body };
 }
 
 /** The module's name is escaped twice, as GitLab's routes are used to it. */

@@ -170,6 +170,15 @@ test('a kept connection that GitLab has closed in the meantime is no failure', a
   await sleep(50); // until the first answer's body is read, which frees its connection
   await assert.rejects(client.agentInfo('token', patience()), unauthorized);
   assert.equal(asked, 3);
+  // Modules' requests have connections of their own.
+  const request = { method: 'GET', module: 'm', path: '/p', query: {}, headers: {}, body: undefined };
+  for (let i = 0; i < 2; i++) {
+    const { status, body } = await client.moduleRequest('token', request, patience());
+    assert.equal(status, 401);
+    body.resume();
+    await sleep(50);
+  }
+  assert.equal(asked, 6);
 });
 
 test('nobody listens', async (t) => {

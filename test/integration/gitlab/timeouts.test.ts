@@ -3,11 +3,17 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { type TestContext, test } from 'node:test';
 import { createSecureContext } from 'node:tls';
+import { Http1Transport } from '../../../src/gitlab/http1/transport.ts';
 import { HttpTransport } from '../../../src/gitlab/transport.ts';
 import { FakeClock } from '../../../src/runtime/fake_clock.ts';
 
 /** A peer that takes connections and whatever is sent, and says nothing; and a transport towards it or through it. */
-async function setUp(t: TestContext, scheme: 'http' | 'https', viaProxy = false) {
+async function setUp(
+  t: TestContext,
+  Kind: typeof HttpTransport | typeof Http1Transport,
+  scheme: 'http' | 'https',
+  viaProxy = false,
+) {
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
     sockets.add(socket);
@@ -16,7 +22,7 @@ async function setUp(t: TestContext, scheme: 'http' | 'https', viaProxy = false)
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
   const clock = new FakeClock();
-  const transport = new HttpTransport({
+  const transport = new Kind({
     origin: new URL(viaProxy ? `${scheme}://gitlab.example` : `${scheme}://127.0.0.1:${port}`),
     proxy: viaProxy ? new URL(`http://127.0.0.1:${port}`) : undefined,
     secureContext: createSecureContext(),
@@ -44,17 +50,22 @@ const cases = [
   ['a TLS handshake that is not answered', 'https', false, 10_000, /the TLS handshake took too long$/],
   ['a proxy that does not answer', 'https', true, 30_000, /the proxy took too long to answer CONNECT$/],
 ] as const;
-for (const [what, scheme, viaProxy, timeoutMs, message] of cases) {
-  test(`${what} is waited for, for ${timeoutMs} ms`, async (t) => {
-    const { clock, result, socket } = await setUp(t, scheme, viaProxy);
-    clock.advance(timeoutMs - 1);
-    assert.equal(
-      await Promise.race([result.catch(() => 'failed'), new Promise((resolve) => setTimeout(resolve, 20, 'waiting'))]),
-      'waiting',
-    );
-    clock.advance(1);
-    await assert.rejects(result, { name: 'TransportError', retryable: true, message });
-    if (!socket.destroyed) await once(socket, 'close');
-    assert.equal(clock.pendingTimers, 0);
-  });
+for (const Kind of [HttpTransport, Http1Transport]) {
+  for (const [what, scheme, viaProxy, timeoutMs, message] of cases) {
+    test(`${what} is waited for, for ${timeoutMs} ms (${Kind.name})`, async (t) => {
+      const { clock, result, socket } = await setUp(t, Kind, scheme, viaProxy);
+      clock.advance(timeoutMs - 1);
+      assert.equal(
+        await Promise.race([
+          result.catch(() => 'failed'),
+          new Promise((resolve) => setTimeout(resolve, 20, 'waiting')),
+        ]),
+        'waiting',
+      );
+      clock.advance(1);
+      await assert.rejects(result, { name: 'TransportError', retryable: true, message });
+      if (!socket.destroyed) await once(socket, 'close');
+      assert.equal(clock.pendingTimers, 0);
+    });
+  }
 }
