@@ -79,9 +79,11 @@ test('a failure to find out is no refusal, and ends the search', async () => {
 test('an agent id that cannot exist is not asked about', async () => {
   const users = new ScriptedUsers();
   const credentials = { kind: 'personal_access_token', agentId: -1n, token: 'good-pat' } as const;
-  const decision = await new Gatekeeper(users, silentLog).authorize(credentials, asking);
+  const { log, lines } = recordingLog();
+  const decision = await new Gatekeeper(users, log).authorize(credentials, asking);
   assert.deepEqual(decision, { kind: 'refused', status: 500, message: 'Failed to authorize user session' });
   assert.deepEqual(users.asked, []);
+  assert.match(String(lines[0]?.fields.hint), /^the client has sent an agent id/);
 });
 
 /** Knows one user, whatever is shown. */

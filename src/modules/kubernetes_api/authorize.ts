@@ -12,6 +12,9 @@ import { encodeHeaderExtra, jobIdentity, userIdentity } from './impersonation.ts
 import type { Failure } from './status_response.ts';
 import { type UserKey, type UserLoad, UserLoads } from './user_load.ts';
 
+const NO_ID_HINT =
+  'the client has sent an agent id that no agent has: see its kubeconfig, or whatever made its credential';
+
 /** Which kind of access was used: the names under which usage is counted. */
 export type AccessForm = 'ci_access' | 'user_access' | 'pat_access';
 
@@ -79,7 +82,7 @@ export class Gatekeeper {
     if (agentId <= 0n)
       return this.#userFailure(
         agentId,
-        new AppError(StatusCode.InvalidArgument, 'the agent id must be greater than 0'),
+        new AppError(StatusCode.InvalidArgument, 'the agent id must be greater than 0', { hint: NO_ID_HINT }),
         asking,
       );
     if (credentials.kind === 'personal_access_token') {
