@@ -217,12 +217,13 @@ class GatewayCall implements RequestSink, FrameSink {
   #wait(found: (tunnel: HeldTunnel) => void): void {
     const { agentId, metadata, correlation } = this.#wanted;
     const { path } = this.#call;
+    const trail = () => this.#call.trail();
     this.#waiting.add(this);
     this.#waiter = this.#tunnels.wait(agentId, path, (tunnel) => {
       this.#stopWaiting();
       found(heldHere(tunnel, this.#about));
     });
-    this.#search = this.#siblings?.search({ agentId, method: path, metadata, correlation }, (stream) => {
+    this.#search = this.#siblings?.search({ agentId, method: path, metadata, correlation, trail }, (stream) => {
       this.#stopWaiting();
       found(heldBySibling(stream, this.#about));
     });

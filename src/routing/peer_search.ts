@@ -1,7 +1,7 @@
 import type { Metadata } from '../grpc/metadata.ts';
 import type { GrpcStatus } from '../grpc/status.ts';
 import type { Headers } from '../http2/stream.ts';
-import type { Log } from '../observability/log.ts';
+import type { Fields, Log } from '../observability/log.ts';
 import { methodFields } from '../observability/method_fields.ts';
 import { Backoff } from '../runtime/backoff.ts';
 import type { Timer } from '../runtime/clock.ts';
@@ -28,6 +28,8 @@ export interface PeerSearchOptions {
   readonly scope: Scope;
   readonly random: Random;
   readonly log: Log;
+  /** What all log lines about the request have; asked only if there is something to log. */
+  readonly trail: () => Fields;
   /** A node has a tunnel and holds it; the search is over. */
   readonly found: (stream: PeerStream, url: string) => void;
   /** The directory names no other node. May be called more than once. */
@@ -105,10 +107,12 @@ export class PeerSearch {
   }
 
   #attempt(url: string): void {
-    const { peers, method, log, agentId, found } = this.#options;
+    const { peers, method, log, trail, agentId, found } = this.#options;
     const peer = peers.at(url);
     if (peer === undefined) return;
-    if (log.debugEnabled) log.debug('Trying tunnel', { ...methodFields(method), agent_id: agentId, kas_url: url });
+    if (log.debugEnabled) {
+      log.debug('Trying tunnel', { ...methodFields(method), agent_id: agentId, kas_url: url, ...trail() });
+    }
     let attempt = this.#attempts.get(url);
     if (attempt === undefined) {
       attempt = { stream: undefined, retry: undefined, backoff: undefined };
@@ -145,10 +149,17 @@ export class PeerSearch {
 
   /** A node that cannot be reached is told of by its peer, once; and nodes end streams with OK or Unavailable when they leave. */
   #report(url: string, status: GrpcStatus): void {
-    const { log, agentId, peers } = this.#options;
+    const { log, trail, method, agentId, peers } = this.#options;
     if (status.code === StatusCode.OK || status.code === StatusCode.Unavailable) return;
     if (peers.at(url)?.complaints.due !== true) return;
-    const fields = { agent_id: agentId, kas_url: url, error: status.message, hint: OTHER_NODE_HINT };
+    const fields = {
+      ...methodFields(method),
+      agent_id: agentId,
+      kas_url: url,
+      error: status.message,
+      ...trail(),
+      hint: OTHER_NODE_HINT,
+    };
     if (status.code === StatusCode.Unauthenticated) {
       log.error("The other node does not take this node's token: private API secrets or clocks differ", {
         ...fields,

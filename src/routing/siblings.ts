@@ -1,4 +1,3 @@
-import type { Metadata } from '../grpc/metadata.ts';
 import { CORRELATION_METADATA } from '../observability/correlation_id.ts';
 import { KnownNodes } from './known_nodes.ts';
 import { PeerSearch, type PeerSearchOptions } from './peer_search.ts';
@@ -30,10 +29,7 @@ export class Siblings {
    * @param found gets a stream to a sibling that holds a tunnel; not called before this returns
    */
   search(
-    sought: {
-      readonly agentId: bigint;
-      readonly method: string;
-      readonly metadata: Metadata;
+    sought: Pick<PeerSearchOptions, 'agentId' | 'method' | 'metadata' | 'trail'> & {
       readonly correlation: string | undefined;
     },
     found: (stream: PeerStream) => void,

@@ -100,6 +100,7 @@ export class TunnelSearch {
       scope,
       random,
       log,
+      trail: () => trailOf(context.span, context.correlationId?.()),
       found: (stream, url) =>
         this.#found(url, () => openTraced(context.span, method, sink, (traced) => stream.start(traced))),
       nowhere: () => void this.#askWhetherItIsThere(),

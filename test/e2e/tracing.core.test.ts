@@ -151,6 +151,8 @@ test('what an agent’s configuration costs at Gitaly is part of the agent’s c
     const sent = gitaly.calls.find(({ path }) => path === `/${name}`);
     assert.equal(sent?.headers.traceparent, `00-${traceId}-${span.spanId}-01`);
   }
+  const line = await server.waitForLog('of the commit', ({ msg }) => msg === 'Config: new commit');
+  assert.equal(line.trace_id, traceId);
   call.cancel();
   const whole = await receiver.span(CONFIGURATION, (one) => one.traceId === traceId);
   assert.equal(whole.kind, 'server');

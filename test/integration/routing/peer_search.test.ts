@@ -88,6 +88,7 @@ function setUp(urls: readonly string[], tls?: { readonly ca: string | (() => str
       scope,
       random: systemRandom,
       log,
+      trail: () => ({ correlation_id: 'the-request' }),
       found(stream, url) {
         state.url = url;
         state.call = stream.start(sink);
