@@ -1,6 +1,8 @@
 // 8150 as an agent sees it: authentication against every age of Rails, configuration, registration, statuses.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { create, toBinary } from '@bufbuild/protobuf';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { ConfigurationRequestSchema } from '../../src/gen/gitlab/agent/agent_configuration/rpc/agent_configuration_pb.ts';
 import {
   RegisterRequestSchema,
@@ -8,10 +10,15 @@ import {
   UnregisterRequestSchema,
   UnregisterResponseSchema,
 } from '../../src/gen/gitlab/agent/agent_registrar/rpc/agent_registrar_pb.ts';
-import { ConnectRequestSchema } from '../../src/gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
+import { AgentDescriptorSchema } from '../../src/gen/gitlab/agent/reverse_tunnel/info/info_pb.ts';
+import {
+  ConnectRequestSchema,
+  ConnectResponseSchema,
+} from '../../src/gen/gitlab/agent/reverse_tunnel/rpc/reverse_tunnel_pb.ts';
 import type { Era } from '../support/gitlab/answers.ts';
 import { type FakeGitLab, startGitLab } from '../support/gitlab/gitlab.ts';
 import { type GrpcConnection, grpcConnection, unary } from '../support/grpc_client.ts';
+import { ask } from '../support/http_client.ts';
 import { type RunningServer, startServer } from '../support/server.ts';
 import { within } from '../support/wait.ts';
 
@@ -151,13 +158,35 @@ describe('the agent API', () => {
     }
   });
 
-  test('a tunnel of a moved proto package is taken', async () => {
+  test('a tunnel of a moved package, whose descriptor says more than we know, is taken and used', async () => {
     const call = connection.call('/gitlab.agent.somewhere.else.rpc.ReverseTunnel/Connect');
-    call.sendMessage(ConnectRequestSchema, {
-      msg: { case: 'descriptor', value: { agentDescriptor: { services: [{ name: 's', methods: [{ name: 'M' }] }] } } },
+    const services = [
+      { name: 'gitlab.agent.of_tomorrow.rpc.Crystal', methods: [{ name: 'Gaze' }] },
+      {
+        name: 'gitlab.agent.kubernetes_api.rpc.KubernetesApi',
+        methods: [{ name: 'WatchGraph' }, { name: 'MakeRequest' }],
+      },
+    ];
+    const known = toBinary(AgentDescriptorSchema, create(AgentDescriptorSchema, { services }));
+    // Fields 15, that nobody knows: in what the agent says of itself, and beside it.
+    const agentDescriptor = Buffer.concat([
+      known,
+      new BinaryWriter().tag(15, WireType.LengthDelimited).string('new').finish(),
+    ]);
+    const descriptor = new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(agentDescriptor);
+    descriptor.tag(15, WireType.Varint).uint32(1);
+    call.send(new BinaryWriter().tag(1, WireType.LengthDelimited).bytes(descriptor.finish()).finish());
+    const answer = ask(server.endpoints.kubernetesApi, {
+      path: '/k8s-proxy/x',
+      headers: { authorization: 'Bearer ci:1:job-agent' },
     });
-    await assert.rejects(within('an end', 500, call.status), 'the tunnel is idle, not refused');
+    const { msg } = await call.nextMessage(ConnectResponseSchema);
+    assert.equal(
+      msg.case === 'requestInfo' && msg.value.methodName,
+      '/gitlab.agent.kubernetes_api.rpc.KubernetesApi/MakeRequest',
+    );
     call.cancel();
+    assert.equal((await answer).status, 502);
   });
 
   test('what is no gRPC gets an HTTP status', async () => {
