@@ -55,12 +55,12 @@ const stages: readonly Stage[] = [
   {
     name: 'e2e-node',
     files: testFiles(...core),
-    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'node' }, 6 * minute),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'node' }, 6 * minute, 4),
   },
   {
     name: 'e2e-deno',
     files: testFiles(...core),
-    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'deno' }, 6 * minute),
+    run: (files) => runOnNode(files, { KAS_UNDER_TEST: 'deno' }, 6 * minute, 4),
   },
   {
     name: 'interop',

@@ -10,15 +10,24 @@ export const root = fileURLToPath(new URL('../../', import.meta.url));
 export type Flavour = 'executable' | 'node' | 'deno';
 
 /** How to start the server under test: KAS_UNDER_TEST = executable (the default where it was built), node or deno. */
-export function launchCommand(): { flavour: Flavour; command: string; args: readonly string[] } {
+export function launchCommand(): {
+  flavour: Flavour;
+  command: string;
+  args: readonly string[];
+  /** What the runtime wants in its environment; it means nothing to the server. */
+  env: Readonly<Record<string, string>>;
+} {
   const flavour = flavourUnderTest();
   switch (flavour) {
     case 'executable':
-      return { flavour, command: `${root}dist/gitlab-kas`, args: [] };
-    case 'node':
-      return { flavour, command: pinnedNode(), args: [`${root}src/main.ts`] };
+      return { flavour, command: `${root}dist/gitlab-kas`, args: [], env: {} };
+    case 'node': {
+      const cache = process.env.NODE_COMPILE_CACHE; // scripts/lib/test_stage.ts
+      const env = cache === undefined ? {} : { NODE_COMPILE_CACHE: cache };
+      return { flavour, command: pinnedNode(), args: [`${root}src/main.ts`], env };
+    }
     case 'deno':
-      return { flavour, command: `${root}scripts/deno`, args: ['run', '-A', `${root}src/main.ts`] };
+      return { flavour, command: `${root}scripts/deno`, args: ['run', '-A', `${root}src/main.ts`], env: {} };
   }
 }
 

@@ -114,13 +114,13 @@ export function runKas(
   openFiles?: number,
   stderrTo?: string,
 ): ChildProcess {
-  const { command, args: before } = launchCommand();
+  const { command, args: before, env: ofRuntime } = launchCommand();
   const line = [command, ...before, ...args];
   if (openFiles !== undefined) line.unshift('/bin/sh', '-c', `ulimit -n ${openFiles}; exec "$0" "$@"`);
   const [program = '', ...rest] = line;
   const stderr = stderrTo === undefined ? undefined : openSync(stderrTo, 'w');
   const child = spawn(program, rest, {
-    env: { PATH: process.env.PATH, HOME: process.env.HOME, OWN_PRIVATE_API_URL: '', ...env },
+    env: { PATH: process.env.PATH, HOME: process.env.HOME, OWN_PRIVATE_API_URL: '', ...ofRuntime, ...env },
     stdio: ['ignore', 'pipe', stderr ?? 'pipe'],
   });
   if (stderr !== undefined) closeSync(stderr);
