@@ -3,11 +3,11 @@ import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { X509Certificate } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import type { ServerResponse } from 'node:http';
 import { createServer } from 'node:net';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { availableParallelism, tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import process from 'node:process';
 import { describe, test } from 'node:test';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
@@ -129,6 +129,23 @@ describe('two workers', { skip }, () => {
         if (path !== '') assert.ok(!existsSync(path), path);
     });
   }
+
+  test('auto is one for each core', async () => {
+    const cluster = await start({ config: { server: { workers: 'auto' } } });
+    const cores = availableParallelism();
+    assert.equal(childrenOf(cluster.server.pid).length, cores > 1 ? cores : 0);
+    assert.deepEqual(await askOften(cluster), allHello);
+    await cluster.stop();
+  });
+
+  test('the sockets that lead from one to the other are nobody else’s', async () => {
+    const cluster = await start();
+    await askOften(cluster);
+    const { route } = await cluster.server.waitForLog('of a route', ({ route }) => String(route).startsWith('unix:'));
+    const folder = dirname(String(route).replace('unix://', ''));
+    assert.equal(statSync(folder).mode & 0o777, 0o700, folder);
+    await cluster.stop();
+  });
 
   test('SIGUSR2 has the first process tell the state of all, also of one that says nothing', async () => {
     const cluster = await start();

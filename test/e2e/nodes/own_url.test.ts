@@ -1,11 +1,13 @@
 // How other nodes reach this one (docs/protocol/own_private_api.md), as the log, the exit status and Redis say it.
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { networkInterfaces } from 'node:os';
 import { describe, type TestContext, test } from 'node:test';
 import { startAgent } from '../../support/agent/agent.ts';
 import { addressOf, freePort } from '../../support/endpoint.ts';
 import { startGitLab } from '../../support/gitlab/gitlab.ts';
 import type { ConfigTree } from '../../support/kas_config.ts';
+import { launchCommand } from '../../support/launch.ts';
 import { tunnelsKey } from '../../support/nodes.ts';
 import { noRedis, startRedis } from '../../support/redis.ts';
 import { type RunningServer, startServer } from '../../support/server.ts';
@@ -20,14 +22,14 @@ const ELSEWHERE = '192.0.2.77:6379';
 async function start(
   t: TestContext,
   env: Env,
-  { listen, redis = ELSEWHERE, ready }: { listen?: ConfigTree; redis?: string | undefined; ready: boolean },
+  { listen, redis = ELSEWHERE, ready }: { listen?: ConfigTree; redis?: string | null; ready: boolean },
 ): Promise<RunningServer> {
   const gitlab = await startGitLab();
   t.after(() => gitlab.close());
   const server = await startServer({
     gitlab,
     env: Object.fromEntries(Object.entries(env).map(([name, value]) => [`OWN_PRIVATE_API_${name}`, value])),
-    config: { redis: { server: { address: redis } }, private_api: { listen: listen ?? {} } },
+    config: { ...(redis !== null && { redis: { server: { address: redis } } }), private_api: { listen: listen ?? {} } },
     ready,
   });
   t.after(() => server.kill());
@@ -141,6 +143,25 @@ describe('the server does not start', () => {
     assert.ok(server.stderr().includes(text), server.stderr());
   });
 });
+
+/** In a network of its own a process has no address but loopback. */
+const alone = spawnSync('unshare', ['--user', '--net', 'true']).status === 0 ? false : 'no unshare --net here';
+
+for (const [redis, outcome] of [
+  [ELSEWHERE, /private API server: could't determine own URL\. Please set OWN_PRIVATE_API_URL or OWN_PRIVATE_API_CIDR/],
+  [null, /warning: .*this machine has no address at which other nodes could reach it/],
+] as const) {
+  const among = redis === null ? 'a warning where it is the only node' : 'an error where there may be other nodes';
+  test(`a machine without an address, and a wildcard listener: ${among}`, { skip: alone }, async (t) => {
+    const server = await start(t, {}, { listen: { address: '0.0.0.0:8155' }, redis, ready: false });
+    const { command, args } = launchCommand();
+    const checked = spawnSync('unshare', ['--user', '--net', command, ...args, 'check-config', server.configFile], {
+      encoding: 'utf8',
+    });
+    assert.match(checked.stdout + checked.stderr, outcome);
+    assert.equal(checked.status, redis === null ? 0 : 1);
+  });
+}
 
 describe('the own URL', () => {
   const port = 18_155;
