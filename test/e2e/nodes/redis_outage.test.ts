@@ -1,9 +1,12 @@
 // Redis fails over, dies and comes back empty, or holds garbage, while requests enter two nodes. Prints what was lost, for
 // docs/reliability.md.
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { type TestContext, test } from 'node:test';
+import { AgentTracker } from '../../../src/gen/gitlab/agent/agent_tracker/rpc/agent_tracker_pb.ts';
 import { startBackend } from '../../support/backend.ts';
 import { ask } from '../../support/http_client.ts';
+import { internalCallers } from '../../support/internal_api.ts';
 import { type LoadReport, reportLine, startLoad } from '../../support/load.ts';
 import { announceNode, type Nodes, startNodes, tunnelsKey } from '../../support/nodes.ts';
 import { noRedis, startRedis, startSentinel, type TestRedis } from '../../support/redis.ts';
@@ -169,5 +172,64 @@ test('garbage in Redis under the keys of an agent disturbs nobody', { skip: noRe
   for (const { log } of nodes.servers) {
     const loud = log.filter(({ level }) => level === 'error').length;
     assert.ok(loud < 30, `${loud} errors in the log`);
+  }
+});
+
+test('garbage under every other key of ours disturbs nobody, and is told of', {
+  skip: noRedis,
+  timeout: 60_000,
+}, async (t) => {
+  const redis = await startRedis(t);
+  const nodes = await twoNodes(t, redis);
+  const callers = await internalCallers(nodes.servers[1]?.endpoints.api ?? assert.fail(), nodes.gitlab.secret);
+  t.after(() => {
+    for (const caller of callers) caller.close();
+  });
+  const pods = async (agentId: bigint) => {
+    const request = { request: { case: 'agentId', value: agentId } } as const;
+    const { status, response } =
+      (await callers[0]?.call(AgentTracker.method.getConnectedAgents, request)) ?? assert.fail();
+    assert.equal(status.code, 0, status.message);
+    return response?.agents.length;
+  };
+  await eventually('the registration', async () => (await pods(1n)) === 1);
+  const garbage = Buffer.from([0xff, 0xff, 0xff, 0x07, 0x08]);
+  const key = (kind: string, ...parts: (string | Buffer)[]) =>
+    Buffer.concat([`gitlab-kas:${kind}`, ...parts].map((part) => Buffer.from(part)));
+  const hash = (token: string) => createHash('sha256').update(token).digest();
+  const ofAgent = Buffer.alloc(8);
+  ofAgent[0] = 1;
+  for (const kind of ['agent_tracker2:conn_by_agent_id:', 'agent_tracker2:conn_by_project_id:']) {
+    await redis.ask('HSET', key(kind, ofAgent), '1', garbage, 'no number', 'text', '3', '');
+  }
+  await redis.ask('HSET', key('agent_tracker2:connected_agents'), 'x', 'text', '99', garbage);
+  // One agent meets values that are none, the other keys of another type; so does the next minute, and the next period.
+  for (let minute = 0; minute < 60; minute++) {
+    await redis.ask('SET', key('agent_limit:', hash('agent-token-2'), ':', Buffer.of(minute)), 'many');
+    await redis.ask('LPUSH', key('agent_limit:', hash('agent-token-9'), ':', Buffer.of(minute)), 'many');
+  }
+  await redis.ask('SET', key('agent_info_errs:', hash('agent-token-2')), garbage);
+  await redis.ask('LPUSH', key('agent_info_errs:', hash('agent-token-9')), 'a');
+  await redis.ask('SET', key('allowed_agents_errs:', hash('job-agent')), 'text');
+  const period = Math.floor(Date.now() / 300_000);
+  for (const at of [period - 1, period, period + 1]) {
+    await redis.ask('HSET', key('agent_info:', String(at)), hash('agent-token-2'), garbage, hash('agent-token-9'), '');
+  }
+  for (const message of [garbage, '', 'text']) await redis.ask('PUBLISH', 'kas_events', message);
+  for (const [agent, node] of [
+    [2, 1],
+    [9, 0],
+  ] as const) {
+    await nodes.connectAgent(agent, node);
+    for (const entry of [0, 1]) {
+      assert.equal((await nodes.ask(entry, { path: '/hello', token: `pat:${agent}:alice-pat` })).text, 'hello\n');
+      assert.equal((await nodes.ask(entry, { path: '/hello', token: 'ci:1:job-agent' })).text, 'hello\n');
+    }
+  }
+  assert.equal(await pods(1n), 1);
+  for (const { log } of nodes.servers) {
+    const errors = log.filter(({ level, mod_name }) => level === 'error' && mod_name === 'redis');
+    assert.ok(errors.length > 0 && errors.length < 30, `${errors.length} errors in the log`);
+    for (const { msg, hint } of errors) assert.ok(String(hint).length > 20, msg);
   }
 });
