@@ -36,6 +36,11 @@ describe('without an agent', { concurrency: true }, () => {
     await new Promise((resolve) => setTimeout(resolve, 300));
     await cluster.connectAgent(2);
     assert.equal((await within('the answer', 5000, answer)).status, 404);
+    const line = await cluster.server.waitForLog(
+      'of the request',
+      ({ msg, url_path }) => msg === 'Proxied request' && url_path === '/k8s-proxy/late',
+    );
+    assert.equal(line.route, 'waited');
   });
 
   test('an agent whose connection breaks fails its requests at once and comes back', async () => {

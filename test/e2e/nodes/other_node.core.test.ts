@@ -54,6 +54,8 @@ for (const network of ['tcp', 'unix'] as const) {
       const own = nodes.servers[0]?.log.find(({ msg }) => msg === 'Using own private API URL');
       assert.match(String(own?.url), network === 'unix' ? /^unix:\/\// : /^grpc:\/\//);
       assert.equal(lines[0]?.kas_url, own?.url);
+      const line = await nodes.servers[1]?.waitForLog('of the request', ({ msg }) => msg === 'Proxied request');
+      assert.equal(line?.route, own?.url);
     });
 
     await t.test('one id from the entry to GitLab and to the node that has the agent', async () => {

@@ -34,7 +34,7 @@ test('a request that enters one node for an agent of another is one trace', { sk
     nodes.gitlab.requestsTo('/api/v4/job/allowed_agents')[0]?.headers.traceparent,
     `00-${entry.traceId}-${call.spanId}-01`,
   );
-  const trying = nodes.servers[1]?.log.find(({ msg }) => msg === 'Trying tunnel');
+  const trying = await nodes.servers[1]?.waitForLog('of the search', ({ msg }) => msg === 'Trying tunnel');
   assert.equal(trying?.trace_id, entry.traceId);
   const line = await nodes.servers[0]?.waitForLog(
     'at the node with the agent',
