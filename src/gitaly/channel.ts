@@ -11,6 +11,8 @@ export class Channel {
   readonly #endpoints: Endpoints;
   readonly #deps: ConnectionDeps;
   readonly #connections = new Map<string, Connection>();
+  /** Those of the endpoints that were known last. */
+  #current: { readonly endpoints: readonly Endpoint[]; readonly connections: readonly Connection[] } | undefined;
   #next = 0;
   #usedAtMs: number;
 
@@ -32,6 +34,20 @@ export class Channel {
   /** How long nobody has asked for a connection. */
   get idleMs(): number {
     return this.#deps.clock.monotonicMs() - this.#usedAtMs;
+  }
+
+  /** Whether `take` would bring a connection. */
+  get isReady(): boolean {
+    return this.#ready() !== undefined;
+  }
+
+  /** The connection whose turn it is, if it is open: a call then waits for nothing. */
+  take(): Connection | undefined {
+    const connection = this.#ready();
+    if (connection === undefined) return undefined;
+    this.#next++;
+    this.#usedAtMs = this.#deps.clock.monotonicMs();
+    return connection;
   }
 
   /** An open connection: one endpoint after the other, past those that are down. @throws UnreachableError */
@@ -58,7 +74,21 @@ export class Channel {
     this.#connections.clear();
   }
 
-  #connectionsTo(endpoints: readonly Endpoint[]): Connection[] {
+  #ready(): Connection | undefined {
+    const endpoints = this.#endpoints.known;
+    if (endpoints === undefined) return undefined;
+    const connections = this.#connectionsTo(endpoints);
+    const connection = connections[this.#next % connections.length];
+    return connection?.isOpen ? connection : undefined;
+  }
+
+  #connectionsTo(endpoints: readonly Endpoint[]): readonly Connection[] {
+    if (this.#current?.endpoints !== endpoints) this.#current = { endpoints, connections: this.#update(endpoints) };
+    return this.#current.connections;
+  }
+
+  /** Closes connections to endpoints that are none any more. */
+  #update(endpoints: readonly Endpoint[]): Connection[] {
     const wanted = new Map(endpoints.map((endpoint) => [addressOf(endpoint), endpoint]));
     for (const [key, connection] of this.#connections) {
       if (wanted.has(key)) continue;

@@ -34,6 +34,7 @@ export interface ConnectionDeps {
 interface Link {
   readonly http2: Http2Connection;
   readonly opened: Promise<void>;
+  isOpen: boolean;
 }
 
 /** An HTTP/2 connection to one endpoint, opened when it is needed and again when it was lost, without back-off. */
@@ -53,6 +54,11 @@ export class Connection {
     const { protocol, host } = new URL(originOf(endpoint));
     this.#scheme = protocol.slice(0, -1);
     this.#authority = host;
+  }
+
+  /** Whether `open` would wait for nothing. */
+  get isOpen(): boolean {
+    return this.#link?.isOpen === true;
   }
 
   /** Opens a stream for a call. */
@@ -102,6 +108,7 @@ export class Connection {
     opened.catch(() => {}); // whoever waits hears of it
     socket.once(this.#endpoint.kind === 'tls' ? 'secureConnect' : 'connect', () => {
       watched?.opened();
+      link.isOpen = true;
       resolve();
     });
     const http2 = new Http2Connection(
@@ -129,7 +136,7 @@ export class Connection {
       },
     );
     this.#lastUsedMs = clock.monotonicMs();
-    const link = { http2, opened };
+    const link: Link = { http2, opened, isOpen: false };
     this.#link = link;
     this.#schedulePing(http2);
     return link;

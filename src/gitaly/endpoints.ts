@@ -14,13 +14,22 @@ export class Endpoints {
   readonly #address: GitalyAddress;
   readonly #clock: Clock;
   readonly #lookup: Lookup;
+  readonly #fixed: readonly Endpoint[] | undefined;
   #resolved: { readonly endpoints: readonly Endpoint[]; readonly untilMs: number } | undefined;
   #resolving: Promise<readonly Endpoint[]> | undefined;
 
   constructor(address: GitalyAddress, clock: Clock, lookup: Lookup = lookupAddresses) {
     this.#address = address;
+    this.#fixed = address.kind === 'dns' ? undefined : [address];
     this.#clock = clock;
     this.#lookup = lookup;
+  }
+
+  /** The endpoints, if there is nothing to ask for; the same list as long as it is true. */
+  get known(): readonly Endpoint[] | undefined {
+    if (this.#fixed !== undefined) return this.#fixed;
+    const resolved = this.#resolved;
+    return resolved !== undefined && this.#clock.monotonicMs() < resolved.untilMs ? resolved.endpoints : undefined;
   }
 
   /**
@@ -28,11 +37,9 @@ export class Endpoints {
    * @throws UnreachableError if a name has no addresses, or they cannot be found out
    */
   async list(): Promise<readonly Endpoint[]> {
+    const { known } = this;
     const address = this.#address;
-    if (address.kind !== 'dns') return [address];
-    if (this.#resolved !== undefined && this.#clock.monotonicMs() < this.#resolved.untilMs) {
-      return this.#resolved.endpoints;
-    }
+    if (known !== undefined || address.kind !== 'dns') return known ?? [];
     this.#resolving ??= this.#resolve(address).finally(() => {
       this.#resolving = undefined;
     });

@@ -10,7 +10,7 @@ import {
 import type { RateLimit } from '../config/config.ts';
 import type { GitalyInfo } from '../gen/gitlab/agent/entity/entity_pb.ts';
 import { TokenBucket } from '../gitlab/token_bucket.ts';
-import { readAnswers } from '../grpc/client_call.ts';
+import { type CallOutcome, readAnswers } from '../grpc/client_call.ts';
 import { ErrorCode } from '../http2/error_code.ts';
 import type { LimiterObserver } from '../observability/limiter_metrics.ts';
 import type { Metrics } from '../observability/metrics.ts';
@@ -112,10 +112,13 @@ export class Pool {
     });
     options.signal.addEventListener('abort', giveUp);
     if (options.signal.aborted) giveUp();
-    const outcome = await readAnswers(stream, message, (payload) => receive(answerOf(method, payload))).finally(() => {
+    let outcome: CallOutcome;
+    try {
+      outcome = await readAnswers(stream, message, (payload) => receive(answerOf(method, payload)));
+    } finally {
       timer.stop();
       options.signal.removeEventListener('abort', giveUp);
-    });
+    }
     if (options.signal.aborted) throw options.signal.reason;
     if (late && outcome.kind === 'broken') throw new CallFailure(DEADLINE_EXCEEDED, { asked: true });
     const failure = failureOf(outcome);
@@ -129,7 +132,7 @@ export class Pool {
 
   /** Connects before it takes a token: a Gitaly that is down costs none, and none of the other Gitalys' rate. */
   async #admit(channel: Channel, path: string, deadlineMs: number, signal: AbortSignal): Promise<Connection> {
-    await this.#connected(channel, signal);
+    if (!channel.isReady) await this.#connected(channel, signal);
     for (const limiter of [channel.limiter, this.#global]) {
       if (this.#deps.clock.monotonicMs() + limiter.waitMs() > deadlineMs) {
         const message = `${path} is rejected by rpclimiter middleware, please retry later`;
@@ -138,7 +141,7 @@ export class Pool {
       await limiter.take(signal);
     }
     // It may have gone while this call waited.
-    return this.#connected(channel, signal);
+    return channel.take() ?? this.#connected(channel, signal);
   }
 
   async #connected(channel: Channel, signal: AbortSignal): Promise<Connection> {
