@@ -1,7 +1,17 @@
 // scripts/demo, as somebody runs it who has just cloned the repository.
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { request } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -43,9 +53,13 @@ describe('scripts/demo', () => {
     return bin;
   }
 
-  function start(args: readonly string[], PATH: string) {
+  function start(args: readonly string[], PATH: string, repository = root) {
     const env = { PATH, HOME: folder, TMPDIR: temporary };
-    const child = spawn(join(root, 'scripts', 'demo'), args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(join(repository, 'scripts', 'demo'), args, {
+      cwd: folder,
+      env,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     running.add(child);
     const output = { stdout: '', stderr: '' };
     for (const stream of ['stdout', 'stderr'] as const)
@@ -81,6 +95,24 @@ describe('scripts/demo', () => {
     const demo = start(['--once'], path(undefined));
     assert.equal(await demo.status(), 0, demo.output.stderr);
     assert.match(demo.output.stdout, /^\$ GET \/api\/v1\/namespaces\/default\/pods$/m);
+    assertShown(demo.output.stdout);
+    assertNothingLeft();
+  });
+
+  test('runs from source where no executable can be built, and says so', async () => {
+    const repository = join(folder, 'repository');
+    mkdirSync(repository);
+    for (const entry of ['package.json', 'package-lock.json', 'scripts', 'src', 'test/support'])
+      cpSync(join(root, entry), join(repository, entry), { recursive: true, preserveTimestamps: true });
+    symlinkSync(join(root, 'node_modules'), join(repository, 'node_modules'));
+    writeFileSync(join(repository, 'dist'), 'no folder, so that nothing can be built into it');
+    const demo = start(['--once'], path(undefined), repository);
+    assert.equal(await demo.status(), 0, demo.output.stderr);
+    assert.match(
+      demo.output.stdout,
+      /^No executable can be built here, the server runs from source instead \(.+\)\.$/m,
+    );
+    assert.match(demo.output.stdout, /^Server: \S+ \S+\/repository\/src\/main\.ts$/m);
     assertShown(demo.output.stdout);
     assertNothingLeft();
   });
