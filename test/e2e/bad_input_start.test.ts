@@ -141,18 +141,36 @@ describe('secrets', () => {
     assert.ok(!line.includes('not-base-64'), 'the secret is not shown');
   });
 
-  test('an empty api secret is refused', async () => {
-    assert.match(
-      await aborts(withSecret((p) => p.privateApiSecretFile, '')),
-      /api\.listen\.authentication_secret_file|private_api\.secret/,
-    );
-  });
+  for (const section of ['api', 'private_api'] as const) {
+    /** The section, with a secret of its own. */
+    const withOwnSecret = (content: string): ServerOptions => ({
+      yaml: (places) => {
+        const path = join(places.folder, 'own.secret');
+        writeFileSync(path, content, { mode: 0o600 });
+        const { port } = places.endpoints[section === 'api' ? 'api' : 'privateApi'];
+        return minimal(
+          places,
+          `${section}: { listen: { address: "127.0.0.1:${port}", authentication_secret_file: "${path}" } }\n`,
+        );
+      },
+    });
 
-  test('a short api secret warns and serves', async () => {
-    const server = await startServer(withSecret((p) => p.privateApiSecretFile, b64(16)));
-    await server.waitForLog('about the secret', (line) => line.level === 'warn' && /32/.test(JSON.stringify(line)));
-    await server.stop(15_000);
-  });
+    test(`an empty secret of ${section} is refused`, async () => {
+      const line = await aborts(withOwnSecret(''));
+      assert.match(line, new RegExp(`: ${section}\\.listen\\.authentication_secret_file: .*the file is empty`));
+    });
+
+    for (const [bytes, isWeak] of [
+      [31, true],
+      [32, false],
+    ] as const)
+      test(`a secret of ${section} with ${bytes} bytes ${isWeak ? 'warns and ' : ''}serves`, async () => {
+        const server = await startServer(withOwnSecret(b64(bytes)));
+        await server.kill();
+        const warnings = server.log.filter(({ level, msg }) => level === 'warn' && /is weak/.test(msg));
+        assert.equal(warnings.length, isWeak ? 1 : 0, server.stderr());
+      });
+  }
 
   test('a secret file that is not there', async () => {
     const line = await aborts({
