@@ -32,6 +32,8 @@ export class GitalyError extends AppError {
   readonly kind: GitalyErrorKind;
   /** True if Gitaly could not be reached, or is not ready: it may be back in a moment. */
   readonly unavailable: boolean;
+  /** True if Gitaly was not asked, because this server asks it only so often. */
+  readonly overLimit: boolean;
 
   /**
    * @param rpc the method, with `.Recv` if it began to answer; undefined if the answer is to blame
@@ -40,12 +42,19 @@ export class GitalyError extends AppError {
   constructor(
     kind: GitalyErrorKind,
     rpc: string | undefined,
-    more: { readonly path?: string; readonly detail?: string; readonly cause?: unknown; unavailable?: boolean } = {},
+    more: {
+      readonly path?: string;
+      readonly detail?: string;
+      readonly cause?: unknown;
+      readonly unavailable?: boolean;
+      readonly overLimit?: boolean;
+    } = {},
   ) {
     const parts = [kind, rpc, messages[kind], more.path, more.detail];
     super(codes[kind], parts.filter((part) => part !== undefined && part !== '').join(': '), { cause: more.cause });
     this.name = 'GitalyError';
     this.kind = kind;
     this.unavailable = more.unavailable ?? false;
+    this.overLimit = more.overLimit ?? false;
   }
 }

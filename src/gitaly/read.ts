@@ -126,5 +126,6 @@ export function rpcError(
     detail: statusText(error.status),
     cause: error,
     unavailable: error.unavailable,
+    overLimit: !error.asked && error.status.code === StatusCode.ResourceExhausted,
   });
 }

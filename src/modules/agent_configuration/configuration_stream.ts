@@ -6,6 +6,7 @@ import type { CallOptions } from '../../gitlab/client.ts';
 import type { ServerCall } from '../../grpc/server_call.ts';
 import { Hint } from '../../observability/hints.ts';
 import type { Log } from '../../observability/log.ts';
+import type { NowAndThen } from '../../observability/now_and_then.ts';
 import { AppError, errorText } from '../../runtime/app_error.ts';
 import { Backoff, type BackoffOptions } from '../../runtime/backoff.ts';
 import { PollLoop } from '../../runtime/poll_loop.ts';
@@ -27,6 +28,8 @@ const BACKOFF = { initMs: 10_000, maxMs: 60_000, resetMs: 120_000, factor: 2, ji
 const GITLAB_BACKOFF = { initMs: 2000, maxMs: 20_000, resetMs: 60_000, factor: 2, jitter: 1 };
 /** A Gitaly that is away is asked again soon and steadily: its rate limits hold the askers apart. */
 const UNAVAILABLE_RETRY_MS = 1000;
+const OVER_LIMIT_HINT =
+  'more agents wait than gitaly.per_server_api_rate_limit and gitaly.global_api_rate_limit let Gitaly be asked for in a minute; each is asked for again';
 
 export interface StreamDeps {
   readonly agents: AgentAuthenticator;
@@ -34,6 +37,8 @@ export interface StreamDeps {
   readonly pollPeriodMs: number;
   readonly random: Random;
   readonly log: Log;
+  /** When it is told that Gitaly may not be asked any oftener: of thousands of agents all are refused at once. */
+  readonly overLimit: NowAndThen;
 }
 
 /** One pod's GetConfiguration: polls until the call is over (docs/protocol/agent_configuration.md). */
@@ -169,10 +174,14 @@ export class ConfigurationStream {
         log.info(failure, { error: text, ...fields, ...(error.line !== undefined && { line: error.line }) });
         throw new AppError(error.code, `Config: ${text}`, { cause: error });
       }
-      if (text === this.#lastFailure) log.debug(failure, { error: text, ...fields });
-      else log.error(failure, { error: text, hint: Hint.gitaly, ...fields });
+      const gitalyError = gitalyErrorOf(error);
+      const overLimit = gitalyError?.overLimit === true;
+      const hint = overLimit ? OVER_LIMIT_HINT : Hint.gitaly;
+      if (overLimit ? this.#deps.overLimit.due : text !== this.#lastFailure) {
+        log.error(failure, { error: text, hint, ...fields });
+      } else log.debug(failure, { error: text, ...fields });
       this.#lastFailure = text;
-      if (isUnavailable(error)) return UNAVAILABLE_RETRY_MS * (1 + this.#deps.random.fraction());
+      if (gitalyError?.unavailable) return UNAVAILABLE_RETRY_MS * (1 + this.#deps.random.fraction());
       this.#backoff ??= this.#newBackoff(BACKOFF);
       return this.#backoff.nextMs();
     }
@@ -209,7 +218,7 @@ function hasRepository(agent: AgentInfo): agent is AgentWithRepository {
   return agent.repository !== undefined;
 }
 
-function isUnavailable(error: unknown): boolean {
+function gitalyErrorOf(error: unknown): GitalyError | undefined {
   const cause = error instanceof GitalyError ? error : (error as Error).cause;
-  return cause instanceof GitalyError && cause.unavailable;
+  return cause instanceof GitalyError ? cause : undefined;
 }

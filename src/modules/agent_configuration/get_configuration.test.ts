@@ -264,6 +264,16 @@ test('a Gitaly that is down is asked every second, logged once, and used when it
   assert.deepEqual(commits(), [A]);
 });
 
+test('a Gitaly that may not be asked any oftener is told of once a minute for all agents, with the limits to change', async () => {
+  const { openOther: open, world, logged, lines } = setUp();
+  const detail = 'rpc error: code = ResourceExhausted desc = rejected';
+  world.head = new GitalyError('RpcError', 'InfoRefsUploadPack', { detail, overLimit: true });
+  for (let agent = 0; agent < 3; agent++) await open();
+  assert.equal(world.calls.length, 3);
+  assert.deepEqual(logged('error'), ['Config: repository poll failed']);
+  assert.match(String(lines.find(({ level }) => level === 'error')?.fields.hint), /gitaly\.per_server_api_rate_limit/);
+});
+
 test('a Gitaly in other trouble is left alone for longer and longer', async () => {
   const { open, world, advance } = setUp();
   world.head = new GitalyError('RpcError', 'InfoRefsUploadPack.Recv', { detail: 'boom' });

@@ -10,12 +10,14 @@ import {
 import { oneRequest } from '../../grpc/one_request.ts';
 import type { ServerCall } from '../../grpc/server_call.ts';
 import { OK } from '../../grpc/status.ts';
+import { NowAndThen } from '../../observability/now_and_then.ts';
 import type { EventBus } from '../../store/event_bus.ts';
 import type { SourceDeps } from './configuration_source.ts';
 import { ConfigurationSources } from './configuration_sources.ts';
 import { ConfigurationStream, type StreamDeps } from './configuration_stream.ts';
 import { type RegistrationDeps, StreamRegistration } from './stream_registration.ts';
 
+const OVER_LIMIT_EVERY_MS = 60_000;
 const PATH = '/gitlab.agent.agent_configuration.rpc.AgentConfiguration/GetConfiguration';
 /** Stands for a configuration that comes from no repository; agents want a commit id that is not empty. */
 const NO_REPOSITORY_COMMIT_ID = '0000000000000000000000000000000000000000';
@@ -25,12 +27,15 @@ const NO_REPOSITORY_COMMIT_ID = '0000000000000000000000000000000000000000';
  * (docs/protocol/agent_configuration.md).
  */
 export function createGetConfiguration(
-  deps: Omit<StreamDeps, 'sources'> & SourceDeps & RegistrationDeps & { readonly events: Pick<EventBus, 'subscribe'> },
+  deps: Omit<StreamDeps, 'sources' | 'overLimit'> &
+    SourceDeps &
+    RegistrationDeps & { readonly events: Pick<EventBus, 'subscribe'> },
 ): AgentMethod {
   const sources = new ConfigurationSources(deps);
   const streamDeps = {
     ...deps,
     sources,
+    overLimit: new NowAndThen(deps.clock, OVER_LIMIT_EVERY_MS),
     log: deps.log.with({
       grpc_service: 'gitlab.agent.agent_configuration.rpc.AgentConfiguration',
       grpc_method: 'GetConfiguration',
