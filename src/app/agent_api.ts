@@ -44,6 +44,7 @@ export async function openAgentApi(options: {
   readonly grpcLog: Log | undefined;
   readonly limits: FrontLimits;
   readonly messages: MessageLimit;
+  readonly requests: MessageLimit;
   readonly windows: WindowBudget;
   readonly random: Random;
 }): Promise<Front> {
@@ -60,6 +61,7 @@ export async function openAgentApi(options: {
     compress: server.agentCompression,
     metrics: (path) => metrics?.get(path),
     messages: options.messages,
+    requests: options.requests,
     tracer: options.tracer,
     log,
   });

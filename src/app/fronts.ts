@@ -8,7 +8,7 @@ import { type Inspected, logStateOnSignal, mountDebug, OwnInspector } from './de
 import { logOwnUrls } from './front_log.ts';
 import { openInternalApi } from './internal_api.ts';
 import { openKubernetesApi } from './kubernetes_api.ts';
-import { agentWindows, messageLimit, nodeWindows, observabilityLimits, userLimit } from './limits.ts';
+import { agentWindows, messageLimit, nodeWindows, observabilityLimits, requestLimit, userLimit } from './limits.ts';
 import { openObservability } from './observability.ts';
 import { openPrivateApi } from './private_api.ts';
 import { expectListeners } from './readiness.ts';
@@ -156,6 +156,7 @@ async function openForAgents(core: Core): Promise<Front> {
     limit,
     limits: core.limitsOf('agent_api'),
     messages: messageLimit(config.server.limits, 'agent_api', limits),
+    requests: requestLimit(config.server.limits, limits),
     windows: agentWindows(config.server.limits, limits),
   });
 }

@@ -77,6 +77,12 @@ export function messageLimit(config: LimitsConfig, listener: LimitScope, limits:
   return { maxBytes, exceeded: limits.hit('message_bytes', listener, 'server.limits.message_bytes', maxBytes) };
 }
 
+/** How large what is kept of an agent's call may be. */
+export function requestLimit(config: LimitsConfig, limits: Limits): MessageLimit {
+  const { requestBytes: maxBytes } = config;
+  return { maxBytes, exceeded: limits.hit('request_bytes', 'agent_api', 'server.limits.request_bytes', maxBytes) };
+}
+
 /** What agents may have in flight towards this process. */
 export function agentWindows(config: LimitsConfig, limits: Limits): WindowBudget {
   return new WindowBudget({

@@ -209,6 +209,7 @@ export interface LimitsConfig {
   readonly streamsPerConnection: number;
   readonly headerBytes: number;
   readonly messageBytes: number;
+  readonly requestBytes: number;
   readonly bytesInFlightPerTunnel: number;
   readonly bytesInFlightPerAgentConnection: number;
   readonly bytesInFlight: number;

@@ -36,7 +36,7 @@ const CRUMB_BYTES = 512;
  */
 export class MessageReader {
   readonly #handler: MessageHandler;
-  readonly #limit: MessageLimit;
+  #limit: MessageLimit;
   readonly #mayBeCompressed: boolean;
   /** Bytes that are no whole message yet; joined only when they are, so that a message costs one copy at the most. */
   #parts = NO_PARTS;
@@ -55,6 +55,11 @@ export class MessageReader {
     this.#handler = handler;
     this.#limit = limit;
     this.#mayBeCompressed = mayBeCompressed;
+  }
+
+  /** From the next message on. */
+  set limit(limit: MessageLimit) {
+    this.#limit = limit;
   }
 
   /** True when what was pushed ended in the middle of a message, or is held back by a pause. */

@@ -11,6 +11,7 @@ import { OK } from './status.ts';
  */
 export function oneRequest<T extends DescMessage>(call: ServerCall, schema: T): Promise<MessageShape<T> | undefined> {
   return new Promise<Buffer | undefined>((resolve, reject) => {
+    call.expectKept(true);
     call.receive(new OneRequest(resolve, reject));
   }).then((payload) => payload && decode(schema, payload));
 }

@@ -27,6 +27,8 @@ export interface GrpcServerOptions {
   /** Compress messages to clients that compress theirs. */
   readonly compress: boolean;
   readonly messages?: MessageLimit;
+  /** For those that are kept as long as their call runs; default: as for all. */
+  readonly requests?: MessageLimit;
   /** Where calls of a method are counted, by its path. */
   readonly metrics?: (path: string) => MethodMetrics | undefined;
   /** Makes a span for each call, part of the client's trace if that says so. */
@@ -45,6 +47,7 @@ export function createGrpcServer(
   const server: CallServer = {
     onDefect: (call, error) => endWithDefect(call, error, options.log),
     messages: options.messages ?? USUAL_MESSAGES,
+    requests: options.requests ?? options.messages ?? USUAL_MESSAGES,
   };
 
   return (stream, headers, session, rawHeaders) => {

@@ -39,6 +39,8 @@ export interface CallSession {
 export interface CallServer {
   onDefect(call: ServerCall, error: unknown): void;
   readonly messages: MessageLimit;
+  /** For those that are kept as long as their call runs. */
+  readonly requests: MessageLimit;
 }
 
 /** Who reads a call's requests. */
@@ -172,6 +174,11 @@ export class ServerCall implements MessageHandler, StreamSink {
 
   get over(): boolean {
     return this.#over;
+  }
+
+  /** Whether the next messages are kept for as long as the call runs, or longer: they have to be small then. */
+  expectKept(kept: boolean): void {
+    this.#reader.limit = kept ? this.#server.requests : this.#server.messages;
   }
 
   /** Starts reading; to be called once. If the client is gone by then, the sink hears so at once. */

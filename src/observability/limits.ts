@@ -12,6 +12,7 @@ export type LimitName =
   | 'streams_per_connection'
   | 'header_bytes'
   | 'message_bytes'
+  | 'request_bytes'
   | 'waiting_requests_per_agent'
   | 'waiting_requests'
   | 'requests_per_user'

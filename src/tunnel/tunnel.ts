@@ -54,7 +54,9 @@ export class Tunnel implements Call, RequestSink {
     this.agentId = agentId;
     this.#keeper = keeper;
     this.#stopWaitingForAge = stream.session.onAge(() => this.end(OK));
-    if (this.#state === 'opening') stream.receive(this);
+    if (this.#state !== 'opening') return;
+    stream.expectKept(true); // its description
+    stream.receive(this);
   }
 
   /** What the agent serves through this tunnel. */
@@ -200,6 +202,7 @@ export class Tunnel implements Call, RequestSink {
       throw new AppError(StatusCode.InvalidArgument, `Invalid oneof value type: *rpc.ConnectRequest_${goName}`);
     }
     this.#methods = decodeDescriptor(descriptor);
+    this.#stream.expectKept(false);
     this.#state = 'idle';
     this.#keeper.add(this);
   }

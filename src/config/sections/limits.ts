@@ -8,6 +8,8 @@ import { section } from '../schema/section.ts';
 const LEAST_HEADER_BYTES = 16 * 1024;
 /** An agent's configuration has 128 KiB, a piece of a body 32 KiB, and wrappers around them. */
 const LEAST_MESSAGE_BYTES = 256 * 1024;
+/** Agents with a few hundred projects do not get along with less. */
+const LEAST_REQUEST_BYTES = 16 * 1024;
 /** Less than one flow-control window of HTTP/2 at its smallest, and nothing moves. */
 const LEAST_IN_FLIGHT_BYTES = 64 * 1024;
 
@@ -43,6 +45,11 @@ export const limitsSection = section({
       doc: 'One gRPC message, decompressed. Not less than what agents and GitLab send; GitLab’s own server has the default.',
       default: '4MiB',
       rule: (bytes) => (bytes < LEAST_MESSAGE_BYTES ? 'is less than 256KiB' : undefined),
+    }),
+    request_bytes: size({
+      doc: 'What an agent asks with, and what it says of a tunnel: one message that is kept as long as its call runs. The longest names the projects whose pushes Flux is to hear of.',
+      default: '128KiB',
+      rule: (bytes) => (bytes < LEAST_REQUEST_BYTES ? 'is less than 16KiB' : undefined),
     }),
     bytes_in_flight_per_tunnel: size({
       doc: 'What may wait in memory, for whoever reads slowly, of one request through a tunnel; whoever sends more has to wait.',
@@ -87,6 +94,7 @@ export function buildLimits(section: Value<typeof limitsSection>): LimitsConfig 
     streamsPerConnection: section.streams_per_connection,
     headerBytes: section.header_bytes,
     messageBytes: section.message_bytes,
+    requestBytes: section.request_bytes,
     bytesInFlightPerTunnel: section.bytes_in_flight_per_tunnel,
     bytesInFlightPerAgentConnection: section.bytes_in_flight_per_agent_connection,
     bytesInFlight: section.bytes_in_flight,

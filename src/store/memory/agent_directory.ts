@@ -2,7 +2,7 @@ import type { Clock } from '../../runtime/clock.ts';
 import { ExpiringMap } from '../../runtime/expiring_map.ts';
 import { getOrPut } from '../../runtime/get_or_put.ts';
 import type { AgentConnection, AgentDirectory, ConnectedAgent } from '../agent_directory.ts';
-import { isSamePod } from '../same_pod.ts';
+import { isSamePod, MAX_PODS_OF_AGENT } from '../same_pod.ts';
 
 /** How often, in registrations, the expired ones are looked for. */
 const SWEEP_EVERY = 1000;
@@ -39,6 +39,9 @@ export class MemoryAgentDirectory implements AgentDirectory {
       const elsewhere = older.agent.projectId !== projectId;
       if (elsewhere || (id !== connectionId && isSamePod(older.agent, agent))) this.unregister(older.agent);
     }
+    connections.delete(connectionId); // to the end: the first one is who has not been heard of for longest
+    const [oldest] = connections.values();
+    if (connections.size >= MAX_PODS_OF_AGENT && oldest !== undefined) this.unregister(oldest.agent);
     getOrPut(this.#agents, agentId, () => connections).set(connectionId, {
       agent,
       expiresAtMs: this.#clock.monotonicMs() + ttlMs,

@@ -2,7 +2,7 @@ import type { Timer } from '../../runtime/clock.ts';
 import { getOrPut } from '../../runtime/get_or_put.ts';
 import type { Scope } from '../../runtime/scope.ts';
 import type { AgentConnection, ConnectedAgent } from '../agent_directory.ts';
-import { isSamePod } from '../same_pod.ts';
+import { isSamePod, MAX_PODS_OF_AGENT } from '../same_pod.ts';
 import { encodePod } from './connected_agent.ts';
 
 /** A pod that has registered with this node. */
@@ -51,6 +51,10 @@ export class Registrations {
     const lapse = this.#scope.timeout(ttlMs, () => this.#onLapsed(agent));
     const older = [...(this.#agents.get(agent.agentId)?.values() ?? [])].map((registration) => registration.agent);
     const replaced = older.filter((other) => isReplacedBy(other, agent));
+    const staying = older.filter((other) => !replaced.includes(other) && other.connectionId !== agent.connectionId);
+    if (staying.length >= MAX_PODS_OF_AGENT) {
+      replaced.push(staying.reduce((a, b) => (b.connectedAtMs < a.connectedAtMs ? b : a)));
+    }
     for (const other of replaced) this.remove(other);
     const known = this.get(agent);
     if (known === undefined) {

@@ -117,6 +117,17 @@ export function agentDirectoryContract(
     assert.deepEqual(connectionIds(await directory.byAgentIds([1n, 2n])), [2n, 3n, 4n, 5n]);
   });
 
+  test(`${name}: an agent has 200 pods at the most, those that were heard of last`, async () => {
+    const { directory } = await setUp();
+    await directory.register(pod(2n, 1n), 10_000);
+    for (let id = 1n; id <= 201n; id++) await directory.register(pod(1n, id, { connectedAtMs: Number(id) }), 10_000);
+    await directory.register(pod(1n, 2n, { connectedAtMs: 202 }), 10_000); // it says again that it is there
+    await directory.register(pod(1n, 202n, { connectedAtMs: 203 }), 10_000);
+    const ids = connectionIds(await directory.byAgentIds([1n]));
+    assert.deepEqual([ids.length, ids.includes(1n), ids.includes(2n), ids.includes(3n)], [200, false, true, false]);
+    assert.equal((await directory.byAgentIds([2n])).length, 1, 'others have theirs');
+  });
+
   test(`${name}: a pod that says again that it is there is there as it says now`, async () => {
     const { directory } = await setUp();
     await directory.register(pod(1n, 1n, { agentMeta: meta('v19.2.0', 'a-1') }), 1000);

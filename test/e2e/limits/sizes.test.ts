@@ -72,6 +72,7 @@ describe('sizes', () => {
       [true, gzipSync(Buffer.alloc((256 << 10) + 1))],
     ] as const) {
       const call = connection.call(connectPath, { token: 'agent-token-2', gzip });
+      call.send(Buffer.from([0x0a, 2, 0x0a, 0])); // a tunnel that serves nothing
       const prefix = Buffer.alloc(5);
       prefix[0] = gzip ? 1 : 0;
       prefix.writeUInt32BE(bytes.length, 1);
@@ -80,6 +81,28 @@ describe('sizes', () => {
     }
     assert.equal(await limitCount(cluster.server, 'message_bytes', 'agent_api'), 2);
     await limitIsTold(cluster.server, 'message_bytes', 'agent_api', 'server.limits.message_bytes');
+    connection.close();
+  });
+
+  test('what is kept of an agent’s call, before anybody knows who it is and afterwards', async () => {
+    const connection = await grpcConnection(cluster.server.endpoints.agent);
+    const before = await limitCount(cluster.server, 'request_bytes', 'agent_api');
+    const large = Buffer.alloc((128 << 10) + 1);
+    for (const [path, token] of [
+      ['/gitlab.agent.flux.rpc.GitLabFlux/ReconcileProjects', 'nobody'],
+      ['/gitlab.agent.flux.rpc.GitLabFlux/ReconcileProjects', 'agent-token-2'],
+      [connectPath, 'agent-token-2'],
+    ] as const) {
+      const call = connection.call(path, { token });
+      call.send(large);
+      const { code, message } = await within('the status', 5000, call.status);
+      assert.deepEqual(
+        [code, message],
+        [8, `grpc: received message larger than max (${large.length} vs. ${128 << 10})`],
+      );
+    }
+    assert.equal(await limitCount(cluster.server, 'request_bytes', 'agent_api'), before + 3);
+    await limitIsTold(cluster.server, 'request_bytes', 'agent_api', 'server.limits.request_bytes');
     connection.close();
   });
 
