@@ -191,11 +191,14 @@ export class Connection implements FrameSink {
     if (!this.#destroyed) this.#receiving.tell({ initialWindowBytes: bytes }, applied);
   }
 
-  /** GOAWAY: streams that are open go on, there will be no new ones, and the connection ends after the last. Idempotent. */
-  close(): void {
+  /**
+   * GOAWAY: streams that are open go on, there will be no new ones, and the connection ends after the last. Idempotent.
+   * @param why for the peer's log
+   */
+  close(why = ''): void {
     if (this.#closing || this.#destroyed) return;
     this.#closing = true;
-    this.#sendGoAway(ErrorCode.NoError, '');
+    this.#sendGoAway(ErrorCode.NoError, why);
     this.#endIfIdle();
   }
 

@@ -139,7 +139,7 @@ export class ManagedSession implements Session, Closeable, Checked {
 
   /** GOAWAY, and the age is reached: streams that are open go on, there will be no new ones. */
   drain(): void {
-    this.#leave();
+    this.#leave('graceful_stop');
     this.#reachAge();
   }
 
@@ -147,12 +147,15 @@ export class ManagedSession implements Session, Closeable, Checked {
     this.#link.destroy();
   }
 
-  /** One GOAWAY, with the true last stream id: what a client opens meanwhile was not looked at, and it knows. */
-  #leave(): void {
+  /**
+   * One GOAWAY, with the true last stream id: what a client opens meanwhile was not looked at, and it knows.
+   * @param why what gRPC servers say, and their clients log
+   */
+  #leave(why: 'max_age' | 'graceful_stop'): void {
     if (this.#leaving) return;
     this.#leaving = true;
     this.#options.onLeave?.();
-    this.#link.close();
+    this.#link.close(why);
   }
 
   #reachAge(): void {
@@ -190,7 +193,7 @@ export class ManagedSession implements Session, Closeable, Checked {
     const elapsedMs = this.scope.clock.monotonicMs() - this.#startedMs;
     if (elapsedMs >= age.closeMs) this.close();
     else {
-      if (elapsedMs >= age.goAwayMs) this.#leave();
+      if (elapsedMs >= age.goAwayMs) this.#leave('max_age');
       if (elapsedMs >= age.ageMs) this.#reachAge();
       this.#scheduleAge();
     }

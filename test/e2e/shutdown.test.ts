@@ -88,8 +88,8 @@ test('idle agents get GOAWAY and OK for their tunnels', async () => {
   await new Promise((resolve) => connection.session.ping(resolve));
   const goaway = once(connection.session, 'goaway');
   server.signal('SIGTERM');
-  const [code] = (await within('GOAWAY', 3000, goaway)) as [number];
-  assert.equal(code, 0);
+  const [code, , why] = (await within('GOAWAY', 3000, goaway)) as [number, number, Buffer];
+  assert.deepEqual([code, why.toString()], [0, 'graceful_stop']);
   assert.deepEqual(await within('the tunnel’s end', 3000, call.status), { code: 0, message: '' });
   assert.equal(await within('the process’ end', 5000, server.exited), 0);
   connection.close();
