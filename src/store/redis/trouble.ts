@@ -5,6 +5,7 @@ import { errorText } from '../../runtime/app_error.ts';
 import type { Clock } from '../../runtime/clock.ts';
 import { getOrPut } from '../../runtime/get_or_put.ts';
 import { RedisError } from './redis_error.ts';
+import { RefusedWrites } from './refused_writes.ts';
 
 const REPEAT_MS = 60_000;
 const GARBAGE_HINT =
@@ -33,7 +34,7 @@ export class Trouble {
   /** Something was not done. */
   failed(message: string, error: unknown): void {
     if (error instanceof RedisError && !error.answered) return;
-    this.#tell(message, { error: errorText(error), hint: Hint.store });
+    this.#tell(message, { error: errorText(error), hint: RefusedWrites.hint(error) ?? Hint.store });
   }
 
   #tell(message: string, fields: ErrorFields): void {

@@ -41,6 +41,12 @@ const cases: Readonly<Record<string, Case>> = {
     },
     relent: (redis) => redis.ask('CONFIG', 'SET', 'save', ''),
   },
+  'that may not be written': {
+    error: /^NOPERM /,
+    hint: /ACL SETUSER/,
+    refuse: (redis) => redis.ask('ACL', 'SETUSER', 'default', '-hset', '-set', '-incr'),
+    relent: (redis) => redis.ask('ACL', 'SETUSER', 'default', '+hset', '+set', '+incr'),
+  },
   'with too few replicas': {
     error: /^NOREPLICAS /,
     hint: /min-replicas-to-write/,
