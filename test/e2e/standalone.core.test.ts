@@ -36,7 +36,16 @@ describe('standalone', () => {
   });
 
   test('a configured identity is impersonated', async () => {
-    assert.equal((await identity('pat:1:carol-pat')).user, 'imp');
+    const answer = await cluster.ask({ path: '/who', token: 'pat:1:carol-pat' });
+    const impersonated = Object.entries(JSON.parse(answer.text) as Record<string, string>).filter(([name]) =>
+      name.startsWith('impersonate-'),
+    );
+    assert.deepEqual(Object.fromEntries(impersonated), {
+      'impersonate-user': 'imp',
+      'impersonate-group': 'g1, g2',
+      'impersonate-uid': 'u1',
+      'impersonate-extra-a%2fb': 'x, y',
+    });
   });
 
   test('a wrong token is refused, and so is what only GitLab can check', async () => {

@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { createHash, randomBytes } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { addressOf, type Endpoint, freePort } from './endpoint.ts';
@@ -102,6 +102,7 @@ export function baseConfig(places: Places, gitlab: { readonly url: string } | un
 
 /** The same agents and people as the fake GitLab has. */
 function standaloneSection(folder: string): ConfigTree {
+  const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
   const token = (name: string) => {
     writeFileSync(join(folder, name), `${name}\n`);
     return name;
@@ -110,7 +111,7 @@ function standaloneSection(folder: string): ConfigTree {
     agents: [1, 2, 9].map((id) => ({ id, name: `agent-${id}`, token_file: token(`agent-token-${id}`) })),
     users: [
       { name: 'alice', token_file: token('alice-pat'), agents: '*', access_as: 'agent' },
-      { name: 'bob', token_file: token('bob-pat'), agents: [1], access_as: 'user' },
+      { name: 'bob', token_sha256: sha256('bob-pat'), agents: [1], access_as: 'user' },
       {
         name: 'carol',
         token_file: token('carol-pat'),
