@@ -36,6 +36,13 @@ export interface GrpcServerOptions {
   readonly log: Log;
 }
 
+/** Of strangers little is kept: each may have hundreds of streams. Agents that are known on no connection begin with less than this. */
+const STRANGER_REQUEST_BYTES = 32 << 10;
+
+function keptRequests(known: MessageLimit): CallServer['requests'] {
+  return { known, stranger: { ...known, maxBytes: Math.min(known.maxBytes, STRANGER_REQUEST_BYTES) } };
+}
+
 /** Handles the streams of an HTTP/2 server as gRPC: finds the method, refuses what is no gRPC, turns defects into statuses. */
 export function createGrpcServer(
   options: GrpcServerOptions,
@@ -47,7 +54,7 @@ export function createGrpcServer(
   const server: CallServer = {
     onDefect: (call, error) => endWithDefect(call, error, options.log),
     messages: options.messages ?? USUAL_MESSAGES,
-    requests: options.requests ?? options.messages ?? USUAL_MESSAGES,
+    requests: keptRequests(options.requests ?? options.messages ?? USUAL_MESSAGES),
   };
 
   return (stream, headers, session, rawHeaders) => {

@@ -17,7 +17,7 @@ function setUp(more: { compress?: boolean; headers?: Record<string, string> } = 
   const headers = { 'content-type': 'application/grpc+proto', ...more.headers };
   const call = new ServerCall(stream, headers, session, '/s/M', more.compress ?? false, {
     messages: USUAL_MESSAGES,
-    requests: USUAL_MESSAGES,
+    requests: { known: USUAL_MESSAGES, stranger: USUAL_MESSAGES },
     onDefect(_, error) {
       heard.push(`defect ${error}`);
       call.end({ code: StatusCode.Internal, message: 'internal error' });

@@ -39,8 +39,8 @@ export interface CallSession {
 export interface CallServer {
   onDefect(call: ServerCall, error: unknown): void;
   readonly messages: MessageLimit;
-  /** For those that are kept as long as their call runs. */
-  readonly requests: MessageLimit;
+  /** For those that are kept as long as their call runs: by whether somebody is known on the connection. */
+  readonly requests: { readonly known: MessageLimit; readonly stranger: MessageLimit };
 }
 
 /** Who reads a call's requests. */
@@ -178,7 +178,8 @@ export class ServerCall implements MessageHandler, StreamSink {
 
   /** Whether the next messages are kept for as long as the call runs, or longer: they have to be small then. */
   expectKept(kept: boolean): void {
-    this.#reader.limit = kept ? this.#server.requests : this.#server.messages;
+    const { messages, requests } = this.#server;
+    this.#reader.limit = kept ? requests[this.session.known ? 'known' : 'stranger'] : messages;
   }
 
   /** Starts reading; to be called once. If the client is gone by then, the sink hears so at once. */

@@ -85,25 +85,31 @@ describe('sizes', () => {
   });
 
   test('what is kept of an agent’s call, before anybody knows who it is and afterwards', async () => {
-    const connection = await grpcConnection(cluster.server.endpoints.agent);
+    const stranger = await grpcConnection(cluster.server.endpoints.agent);
+    const agent = await grpcConnection(cluster.server.endpoints.agent);
+    const registered = agent.call('/gitlab.agent.agent_registrar.rpc.AgentRegistrar/Register', {
+      token: 'agent-token-2',
+    });
+    registered.send(Buffer.from([0x0a, 0]));
+    registered.halfClose();
+    assert.equal((await registered.status).code, 0);
     const before = await limitCount(cluster.server, 'request_bytes', 'agent_api');
     const large = Buffer.alloc((128 << 10) + 1);
-    for (const [path, token] of [
-      ['/gitlab.agent.flux.rpc.GitLabFlux/ReconcileProjects', 'nobody'],
-      ['/gitlab.agent.flux.rpc.GitLabFlux/ReconcileProjects', 'agent-token-2'],
-      [connectPath, 'agent-token-2'],
+    const reconcilePath = '/gitlab.agent.flux.rpc.GitLabFlux/ReconcileProjects';
+    for (const [connection, path, token, max] of [
+      [stranger, reconcilePath, 'nobody', 32 << 10],
+      [agent, reconcilePath, 'agent-token-2', 128 << 10],
+      [agent, connectPath, 'agent-token-2', 128 << 10],
     ] as const) {
       const call = connection.call(path, { token });
       call.send(large);
       const { code, message } = await within('the status', 5000, call.status);
-      assert.deepEqual(
-        [code, message],
-        [8, `grpc: received message larger than max (${large.length} vs. ${128 << 10})`],
-      );
+      assert.deepEqual([code, message], [8, `grpc: received message larger than max (${large.length} vs. ${max})`]);
     }
     assert.equal(await limitCount(cluster.server, 'request_bytes', 'agent_api'), before + 3);
     await limitIsTold(cluster.server, 'request_bytes', 'agent_api', 'server.limits.request_bytes');
-    connection.close();
+    stranger.close();
+    agent.close();
   });
 
   test('a message of GitLab, as it comes and when it is inflated', async () => {

@@ -19,7 +19,7 @@ export const server: CallServer = {
     throw error;
   },
   messages: USUAL_MESSAGES,
-  requests: USUAL_MESSAGES,
+  requests: { known: USUAL_MESSAGES, stranger: USUAL_MESSAGES },
 };
 
 /** A call on a stream without a connection, with what a test wants to do as its client. */
