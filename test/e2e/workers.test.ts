@@ -365,9 +365,10 @@ describe('workers that die', { skip }, () => {
 
   test('meanwhile the server is not ready, and says so once', async () => {
     const server = await startServer({ config: twoWorkers });
-    const [victim = 0] = childrenOf(server.pid);
-    process.kill(victim, 'SIGKILL');
     const unready = await eventually('the probe to say no', async () => {
+      // Another one is there within moments, and on a busy machine sooner than this process looks: then once more.
+      const [victim, survivor] = childrenOf(server.pid);
+      if (victim !== undefined && survivor !== undefined) process.kill(victim, 'SIGKILL');
       const answer = await ask(server.endpoints.observability, { path: '/readiness' });
       return answer.status === 500 && answer.text.includes('has ended') && answer.text;
     });
