@@ -363,8 +363,9 @@ describe('workers that die', { skip }, () => {
     await cluster.stop();
   });
 
-  test('meanwhile the server is not ready, and says so once', async () => {
+  test('meanwhile the server is not ready, and says so once', async (t) => {
     const server = await startServer({ config: twoWorkers });
+    t.after(() => server.kill());
     const unready = await eventually('the probe to say no', async () => {
       // Another one is there within moments, and on a busy machine sooner than this process looks: then once more.
       const [victim, survivor] = childrenOf(server.pid);
