@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type TestContext, test } from 'node:test';
@@ -237,4 +238,31 @@ test('the addresses of a dns: name are used in turn, past one that is down', asy
     assert.deepEqual(await client.findRef(at, 'HEAD', patience()), { kind: 'found', commitId });
   }
   assert.deepEqual(asked, ['lookup']);
+});
+
+test('each of the addresses of a dns: name has every other call', async (t) => {
+  const { gitaly, client, repository } = await setUp(t, { lookup: () => Promise.resolve(['127.0.0.1', '127.0.0.2']) });
+  await repository.commit({ a: '' });
+  const port = Number(new URL(gitaly.address).port);
+  let passed = 0;
+  const other = createServer((socket) => {
+    const target = connect(port, '127.0.0.1');
+    socket.on('data', (bytes) => {
+      passed += bytes.length;
+    });
+    socket.on('error', () => target.destroy()).pipe(target);
+    target.on('error', () => socket.destroy()).pipe(socket);
+  });
+  await new Promise<void>((resolve) => other.listen(port, '127.0.0.2', resolve));
+  t.after(() => other.close());
+  const at = placeOf(gitaly, { address: gitaly.address.replace('tcp://127.0.0.1', 'dns:gitaly.example') });
+  const wentThere: boolean[] = [];
+  for (let i = 0; i < 8; i++) {
+    const before = passed;
+    await client.findRef(at, 'HEAD', patience());
+    wentThere.push(passed - before > 100); // less are acknowledgements
+  }
+  const [first, second] = wentThere.slice(4);
+  assert.notEqual(first, second, String(wentThere));
+  assert.deepEqual(wentThere.slice(4), [first, second, first, second]);
 });
