@@ -13,7 +13,7 @@ import { startBackend } from '../support/backend.ts';
 import { type Cluster, startCluster } from '../support/cluster.ts';
 import { envelope, type GrpcConnection, type GrpcStream, grpcConnection } from '../support/grpc_client.ts';
 import { rawConnection, rawExchange } from '../support/http1.ts';
-import { delay, within } from '../support/wait.ts';
+import { within } from '../support/wait.ts';
 import { openWebSocket, webSocket } from '../support/websocket.ts';
 
 const connectPath = '/gitlab.agent.reverse_tunnel.rpc.ReverseTunnel/Connect';
@@ -285,18 +285,57 @@ describe('bad input on the agent port', () => {
     };
     const settings = frame(4, 0, 0);
 
+    /** The end of a GOAWAY: type, no flags, the connection's stream, no last stream, its code and its reason. */
+    const goAway = (code: number, reason: string) => `\x07${'\0'.repeat(12)}${String.fromCharCode(code)}${reason}`;
+
+    test('garbage before the preface is no HTTP', async () => {
+      assert.match(await rawExchange(agentPort(), `garbage${preface}${settings}`), /^HTTP\/1\.1 400 Bad Request\r\n/);
+    });
+
+    for (const [name, bytes, answer] of [
+      ['garbage after the preface', `${preface}${'\xff'.repeat(2000)}`, goAway(1, 'this is not HTTP/2')],
+      ['HEADERS on stream 0', `${preface}${settings}${frame(1, 4, 0, '\x82')}`, goAway(1, 'clients have odd streams')],
+      [
+        'a header block that is none',
+        `${preface}${settings}${frame(1, 5, 1, '\xff\xff\xff\xff\xff\xff')}`,
+        goAway(9, 'an integer in a header block is too large'),
+      ],
+      [
+        'a stream with an even number',
+        `${preface}${settings}${frame(1, 5, 2, '\x82')}`,
+        goAway(1, 'clients have odd streams'),
+      ],
+      [
+        'CONTINUATION without HEADERS',
+        `${preface}${settings}${frame(9, 4, 1, '\x82')}`,
+        goAway(1, 'there is nothing to continue'),
+      ],
+      [
+        'WINDOW_UPDATE by 0',
+        `${preface}${settings}${frame(8, 0, 0, '\0\0\0\0')}`,
+        goAway(1, 'WINDOW_UPDATE of nothing'),
+      ],
+      [
+        'a window beyond its limit',
+        `${preface}${settings}${frame(8, 0, 0, '\x7f\xff\xff\xff').repeat(2)}`,
+        goAway(3, 'a window of more than 2^31-1 bytes'),
+      ],
+      [
+        'a frame that is too long',
+        `${preface}${settings}${frame(0, 0, 1, 'x'.repeat(16_385))}`,
+        goAway(6, 'frames have 16384 bytes at the most'),
+      ],
+      ['SETTINGS of odd length', `${preface}${frame(4, 0, 0, 'abc')}`, goAway(6, 'these SETTINGS are none')],
+    ] as const)
+      test(`${name}: the peer is told, and the connection ends`, async () => {
+        const raw = await rawConnection(agentPort());
+        raw.write(bytes);
+        const received = await raw.readToEnd();
+        assert.equal(received.slice(-answer.length), answer);
+      });
+
+    // Whoever goes on sending may be reset before he has read why; the stage `hostile` has more of these.
     for (const [name, bytes] of [
-      ['garbage before the preface', `garbage${preface}${settings}`],
-      ['a preface cut off', preface.slice(0, 10)],
-      ['garbage after the preface', `${preface}${'\xff'.repeat(2000)}`],
-      ['HEADERS on stream 0', `${preface}${settings}${frame(1, 4, 0, '\x82')}`],
-      ['a header block that is none', `${preface}${settings}${frame(1, 5, 1, '\xff\xff\xff\xff\xff\xff')}`],
-      ['a stream with an even number', `${preface}${settings}${frame(1, 5, 2, '\x82')}`],
-      ['CONTINUATION without HEADERS', `${preface}${settings}${frame(9, 4, 1, '\x82')}`],
-      ['WINDOW_UPDATE by 0', `${preface}${settings}${frame(8, 0, 0, '\0\0\0\0')}`],
-      ['a window beyond its limit', `${preface}${settings}${frame(8, 0, 0, '\x7f\xff\xff\xff').repeat(2)}`],
-      ['a frame that is too long', `${preface}${settings}${frame(0, 0, 1, 'x'.repeat(70_000))}`],
-      ['SETTINGS of odd length', `${preface}${frame(4, 0, 0, 'abc')}`],
       [
         'a flood of empty CONTINUATIONs',
         `${preface}${settings}${frame(1, 0, 1, '\x82')}${frame(9, 0, 1).repeat(20_000)}`,
@@ -304,12 +343,18 @@ describe('bad input on the agent port', () => {
       ['a flood of SETTINGS', `${preface}${settings.repeat(20_000)}`],
       ['streams opened and reset at once', `${preface}${settings}${rapidResets(frame)}`],
     ] as const)
-      test(name, async () => {
+      test(`${name}: the connection ends`, async () => {
         const raw = await rawConnection(agentPort());
         raw.write(bytes);
-        await Promise.race([raw.closed, delay(1000)]);
-        raw.close();
+        await within('the end of the connection', 10_000, raw.closed);
       });
+
+    test('a preface cut off is nothing to answer', async () => {
+      const raw = await rawConnection(agentPort());
+      raw.write(preface.slice(0, 10));
+      raw.socket.end();
+      assert.doesNotMatch(await raw.readToEnd(), /HTTP/);
+    });
   });
 
   describe('HTTP/1.1 and WebSocket', () => {
