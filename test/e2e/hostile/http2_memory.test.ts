@@ -147,8 +147,10 @@ describe('memory that clients of HTTP/2 ask for', () => {
       const streams = [1, 3, 5, 7];
       for (const stream of streams) {
         await client.send(
-          frame(FrameType.Headers, 4, stream, call(register, { authorization: 'Bearer agent-token-1' })),
+          frame(FrameType.Headers, 4, stream, call(connect, { authorization: 'Bearer agent-token-1' })),
         );
+        // A tunnel that serves nothing; what is kept of a call in full, as its description is, is refused if it is large.
+        await client.send(frame(FrameType.Data, 0, stream, Buffer.from([0, 0, 0, 0, 4, 0x0a, 2, 0x0a, 0])));
         await client.send(frame(FrameType.Data, 0, stream, Buffer.from([0, 0, 0x40, 0, 0])));
       }
       await crumble(client, streams, 1 << 20);
@@ -166,7 +168,13 @@ describe('memory that clients of HTTP/2 ask for', () => {
         );
         await client.send(frame(FrameType.Data, 0, stream, Buffer.from([0, 0, 0x40, 0, 0])));
       }
-      await crumble(client, streams, 1 << 20);
+      // As much as is kept of a stranger's request.
+      const requests = [9, 11];
+      for (const stream of requests) {
+        await client.send(frame(FrameType.Headers, 4, stream, call(register, { authorization: 'Bearer nobody' })));
+        await client.send(frame(FrameType.Data, 0, stream, Buffer.from([0, 0, 0, 0x80, 0])));
+      }
+      await crumble(client, [...streams, ...requests], 1 << 20);
       client.close();
     });
   });
