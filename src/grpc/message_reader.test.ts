@@ -278,6 +278,39 @@ test('a limit of one’s own holds before and after decompression, and each mess
   );
 });
 
+test('a smaller limit holds as long as it is set, and whoever exceeds the one for all hears of that', () => {
+  const told: string[] = [];
+  const failures: string[] = [];
+  const handler = {
+    messageRead: (payload: Buffer) => told.push(`read ${payload.length}`),
+    readFailed: ({ message }: GrpcStatus) => failures.push(message),
+  };
+  const all = { maxBytes: 100, exceeded: () => told.push('all') };
+  const smaller = { maxBytes: 50, exceeded: () => told.push('smaller') };
+  const zipped = (bytes: number) => {
+    const bytesOf = frame(gzipSync(Buffer.alloc(bytes)));
+    bytesOf[0] = 1;
+    return bytesOf;
+  };
+  for (const bytes of [frame(Buffer.alloc(51)), frame(Buffer.alloc(101)), zipped(51), zipped(101)]) {
+    const reader = new MessageReader(handler, all);
+    reader.smallerLimit = smaller;
+    reader.push(bytes);
+  }
+  const reader = new MessageReader(handler, all);
+  reader.smallerLimit = smaller;
+  reader.push(frame(Buffer.alloc(50)));
+  reader.smallerLimit = undefined;
+  reader.push(frame(Buffer.alloc(100)));
+  assert.deepEqual(told, ['smaller', 'all', 'smaller', 'all', 'read 50', 'read 100']);
+  assert.deepEqual(failures, [
+    'grpc: received message larger than max (51 vs. 50)',
+    'grpc: received message larger than max (101 vs. 100)',
+    'grpc: received message after decompression larger than max (51 vs. 50)',
+    'grpc: received message after decompression larger than max (101 vs. 100)',
+  ]);
+});
+
 test('what is too large after decompression is refused with the size that it announces, or what is too much of it', () => {
   const failures: GrpcStatus[] = [];
   const handler = { messageRead: () => {}, readFailed: (status: GrpcStatus) => failures.push(status) };

@@ -36,7 +36,8 @@ const CRUMB_BYTES = 512;
  */
 export class MessageReader {
   readonly #handler: MessageHandler;
-  #limit: MessageLimit;
+  readonly #limit: MessageLimit;
+  #smaller: MessageLimit | undefined;
   readonly #mayBeCompressed: boolean;
   /** Bytes that are no whole message yet; joined only when they are, so that a message costs one copy at the most. */
   #parts = NO_PARTS;
@@ -57,9 +58,9 @@ export class MessageReader {
     this.#mayBeCompressed = mayBeCompressed;
   }
 
-  /** From the next message on. */
-  set limit(limit: MessageLimit) {
-    this.#limit = limit;
+  /** Holds from the next message on, beside the limit for all; undefined: that one alone. */
+  set smallerLimit(limit: MessageLimit | undefined) {
+    this.#smaller = limit;
   }
 
   /** True when what was pushed ended in the middle of a message, or is held back by a pause. */
@@ -139,8 +140,9 @@ export class MessageReader {
       if (bytes.length - at < PREFIX_BYTES) break;
       const flag = bytes[at]!;
       const length = bytes.readUInt32BE(at + 1);
-      if (length > this.#limit.maxBytes) {
-        this.#tooLarge(`grpc: received message larger than max (${length} vs. ${this.#limit.maxBytes})`);
+      const limit = this.#limitFor(length);
+      if (length > limit.maxBytes) {
+        this.#tooLarge(limit, `grpc: received message larger than max (${length} vs. ${limit.maxBytes})`);
         break;
       }
       const end = at + PREFIX_BYTES + length;
@@ -164,8 +166,13 @@ export class MessageReader {
     this.#readParts(); // what a handler fed, if anything, and what is to be passed on
   }
 
-  #tooLarge(message: string): void {
-    this.#limit.exceeded();
+  /** Who exceeds the limit for all hears of that one, as everywhere. */
+  #limitFor(bytes: number): MessageLimit {
+    return this.#smaller === undefined || bytes > this.#limit.maxBytes ? this.#limit : this.#smaller;
+  }
+
+  #tooLarge(limit: MessageLimit, message: string): void {
+    limit.exceeded();
     this.#fail(StatusCode.ResourceExhausted, message);
   }
 
@@ -182,13 +189,14 @@ export class MessageReader {
       this.#handler.messageRead(payload);
       return;
     }
-    const { maxBytes } = this.#limit;
-    const inflated = gunzip(payload, maxBytes);
+    const inflated = gunzip(payload, this.#limitFor(0).maxBytes);
     if (inflated === 'too large') {
       // As upstream's library, which stops reading behind the limit where less was announced.
       const announced = payload.readUInt32LE(payload.length - 4);
+      const limit = this.#limitFor(announced);
+      const { maxBytes } = limit;
       const bytes = announced > maxBytes ? announced : maxBytes + 1;
-      this.#tooLarge(`grpc: received message after decompression larger than max (${bytes} vs. ${maxBytes})`);
+      this.#tooLarge(limit, `grpc: received message after decompression larger than max (${bytes} vs. ${maxBytes})`);
     } else if (typeof inflated === 'string') {
       this.#fail(StatusCode.Internal, `grpc: failed to decompress the received message: ${inflated}`);
     } else this.#handler.messageRead(inflated);

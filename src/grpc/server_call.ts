@@ -178,8 +178,8 @@ export class ServerCall implements MessageHandler, StreamSink {
 
   /** Whether the next messages are kept for as long as the call runs, or longer: they have to be small then. */
   expectKept(kept: boolean): void {
-    const { messages, requests } = this.#server;
-    this.#reader.limit = kept ? requests[this.session.known ? 'known' : 'stranger'] : messages;
+    const { known, stranger } = this.#server.requests;
+    this.#reader.smallerLimit = kept ? (this.session.known ? known : stranger) : undefined;
   }
 
   /** Starts reading; to be called once. If the client is gone by then, the sink hears so at once. */

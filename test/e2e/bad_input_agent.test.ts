@@ -158,7 +158,7 @@ describe('bad input on the agent port', () => {
       const prefix = Buffer.from([0, 0, 0x50, 0, 0]);
       assert.deepEqual(await statusOf(prefix), {
         code: 8,
-        message: 'grpc: received message larger than max (5242880 vs. 131072)',
+        message: 'grpc: received message larger than max (5242880 vs. 4194304)',
       });
       assert.equal((await statusOf(Buffer.from([0, 0xff, 0xff, 0xff, 0xff]))).code, 8);
     });
