@@ -4,7 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type TestContext, test } from 'node:test';
+import { test } from 'node:test';
 import { parse } from 'yaml';
 import { startAgent } from '../../support/agent/agent.ts';
 import { startBackend } from '../../support/backend.ts';
@@ -13,7 +13,7 @@ import { ask } from '../../support/http_client.ts';
 import type { Places } from '../../support/kas_config.ts';
 import { root } from '../../support/launch.ts';
 import { noRedis, startRedis } from '../../support/redis.ts';
-import { startServer } from '../../support/server.ts';
+import { type RunningServer, startServer } from '../../support/server.ts';
 import { eventually } from '../../support/wait.ts';
 
 const page = readFileSync(join(root, 'docs/multi-node.md'), 'utf8');
@@ -51,7 +51,6 @@ const ways: Readonly<Record<string, readonly [listens: number, env: readonly str
 };
 
 async function startNode(
-  t: TestContext,
   options: { gitlab: Awaited<ReturnType<typeof startGitLab>>; redis: string; secretFile: string },
   [listens, env]: readonly [number, readonly string[]],
 ) {
@@ -73,29 +72,41 @@ async function startNode(
   };
   const variables: Record<string, string> = {};
   // `yaml` fills in the variables before the process is started.
-  const server = await startServer({ gitlab, yaml, env: variables });
-  t.after(() => server.kill());
-  return server;
+  return await startServer({ gitlab, yaml, env: variables });
 }
 
 for (const [what, way] of Object.entries(ways)) {
   test(`two nodes of the Linux package, each with ${what}`, { skip: noRedis }, async (t) => {
+    // The agent leaves first: its connection is not to break under it.
+    const ends: (() => unknown)[] = [];
+    t.after(async () => {
+      for (const end of ends.reverse()) await end();
+    });
     const folder = mkdtempSync(join(tmpdir(), 'linux-package-'));
-    t.after(() => rmSync(folder, { recursive: true }));
+    ends.push(() => rmSync(folder, { recursive: true }));
     const secretFile = join(folder, 'private_api.secret');
     writeFileSync(secretFile, randomBytes(32).toString('base64'), { mode: 0o640 });
     const backend = await startBackend({ paths: { '/hello': (_, response) => response.end('hello\n') } });
-    t.after(() => backend.close());
     const gitlab = await startGitLab();
-    t.after(() => gitlab.close());
-    const options = { gitlab, redis: (await startRedis(t)).address, secretFile };
-    const [first, second] = [await startNode(t, options, way), await startNode(t, options, way)];
+    ends.push(
+      () => backend.close(),
+      () => gitlab.close(),
+    );
+    const redis = await startRedis({ after: (end: () => unknown) => void ends.push(end) });
+    const options = { gitlab, redis: redis.address, secretFile };
+    const nodes: RunningServer[] = [];
+    for (let node = 0; node < 2; node++) {
+      const server = await startNode(options, way);
+      ends.push(() => server.kill());
+      nodes.push(server);
+    }
+    const [first = assert.fail(), second = assert.fail()] = nodes;
     const agent = await startAgent({
       kasAddress: `ws://127.0.0.1:${first.endpoints.agent.port}`,
       token: 'agent-token-1',
       cluster: { server: backend.url },
     });
-    t.after(() => agent.close());
+    ends.push(() => agent.close());
     await eventually('the agent', () => agent.tunnels.open > 0);
     const headers = { authorization: 'Bearer pat:1:alice-pat' };
     const { status, text } = await ask(second.endpoints.kubernetesApi, { path: '/hello', headers });
