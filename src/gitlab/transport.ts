@@ -11,6 +11,7 @@ import { type DialOptions, dial, proxyAuthorization } from './dial.ts';
 import { ShownCertificates } from './shown_certificates.ts';
 import { Slots } from './slots.ts';
 import { isCertificateError, transportError } from './transport_error.ts';
+import { IDLE_MS, MAX_CONNECTIONS, MAX_HEAD_BYTES, RESPONSE_HEADER_TIMEOUT_MS } from './transport_limits.ts';
 import { maskedUrl } from './url.ts';
 
 export interface HttpRequest {
@@ -42,12 +43,6 @@ export interface Transport {
   send(request: HttpRequest, signal: AbortSignal): Promise<HttpResponse>;
   close(): void;
 }
-
-const MAX_CONNECTIONS = 50;
-const IDLE_MS = 90_000;
-const RESPONSE_HEADER_TIMEOUT_MS = 20_000;
-/** The runtime's own 16 KiB are soon full of policies and feature flags. */
-const MAX_HEAD_BYTES = 1 << 20;
 
 /** Speaks HTTP/1.1 with the one origin of `options`, over connections that are kept, for bodies of any length and kind. */
 export class HttpTransport implements Transport {

@@ -1,7 +1,6 @@
+import { MAX_HEAD_BYTES } from '../transport_limits.ts';
 import { parseResponseHead, type ResponseHead } from './response_head.ts';
 
-/** The runtime's own 16 KiB are soon full of policies and feature flags. */
-const MAX_HEAD_BYTES = 1 << 20;
 const MAX_CHUNK_LINE_BYTES = 4 << 10;
 const EMPTY = Buffer.alloc(0);
 

@@ -6,15 +6,13 @@ import { ShownCertificates } from '../shown_certificates.ts';
 import { Slots } from '../slots.ts';
 import type { HttpRequest, HttpResponse, Transport } from '../transport.ts';
 import { isCertificateError, transportError } from '../transport_error.ts';
+import { IDLE_MS, MAX_CONNECTIONS, RESPONSE_HEADER_TIMEOUT_MS } from '../transport_limits.ts';
 import { maskedUrl } from '../url.ts';
 import { Connection } from './connection.ts';
 import { requestBytes } from './request_bytes.ts';
 
-const MAX_CONNECTIONS = 50;
-const IDLE_MS = 90_000;
 /** For so long before GitLab closes a connection, as it has said, nothing is sent on it any more. */
 const IDLE_MARGIN_MS = 1000;
-const RESPONSE_HEADER_TIMEOUT_MS = 20_000;
 
 /** A connection, and what ends it when nobody uses it. */
 interface Kept {
